@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * account.h - what the user told us about one account: plain data, grouped by who needs it.
+ *
+ * option.c fills it, from the configuration file, the command line or a URL, and option_check
+ * judges the whole; after that nothing changes it.  Each floor is shown its own part only:
+ * conn and tls see struct server, auth sees struct login, the destinations struct target,
+ * plan struct policy.  All strings are owned here and may be NULL when absent.
+ */
+#ifndef ACCOUNT_H
+#define ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum tls_mode { TLS_BY_PORT, TLS_IMPLICIT, TLS_STLS, TLS_OFF };
+enum auth_mech { AUTH_AUTO, AUTH_USER, AUTH_PLAIN, AUTH_LOGIN };
+enum pipelining { PIPELINING_AUTO, PIPELINING_ON, PIPELINING_OFF };
+
+#define KEEP_FOREVER UINT64_MAX
+
+struct server {
+	char *host;
+	uint64_t port;            /* 0: by tls */
+	int tls;                  /* enum tls_mode; never TLS_BY_PORT after option_check */
+	char *tls_ca_file;        /* NULL: the system's trust store */
+	uint64_t timeout;         /* seconds */
+	uint64_t connect_timeout; /* seconds */
+	int pipelining;           /* enum pipelining */
+};
+
+struct login {
+	char *user;
+	char *password; /* wiped by secret_free */
+	char *password_command;
+	char *password_file;
+	int auth; /* enum auth_mech */
+	bool allow_cleartext;
+};
+
+struct target {
+	char *maildir; /* exactly one of these five */
+	char *mbox;
+	char *mda;
+	char *mda_shell;
+	bool to_stdout;
+	uint64_t mda_timeout; /* seconds */
+	bool received;        /* put a Received: header in front */
+};
+
+struct policy {
+	uint64_t keep;     /* seconds a delivered message stays on the server; 0: none; KEEP_FOREVER */
+	uint64_t max_size; /* octets; 0: any */
+	uint64_t limit;    /* messages fetched in one run; 0: any */
+};
+
+struct account {
+	char *name; /* the section's name, or user@host for a URL */
+	bool automatic;
+	struct server server;
+	struct login login;
+	struct target target;
+	struct policy policy;
+	unsigned char *origin; /* for option.c: where each option came from (enum option_origin) */
+};
+
+#endif

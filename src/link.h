@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * link.h - the line between a worker and the supervisor: values of a fixed size over a
+ * SOCK_SEQPACKET socket pair.
+ *
+ * The worker parses hostile bytes, so the supervisor trusts nothing in an event: link_decode
+ * checks the size, the kind and the end of the text, and whatever is printed goes through
+ * printable() in report.c.  The only thing a worker can ask for is that the account's own MDA
+ * be run on a descriptor.
+ */
+#ifndef LINK_H
+#define LINK_H
+
+#include "base.h"
+
+enum event_kind {
+	EVENT_NOTE = 1, /* level, text */
+	EVENT_ALIVE,    /* bytes came in: only for the supervisor's watch */
+	EVENT_PLAN,     /* num = messages to fetch, bytes = their octets, kept, total = listed */
+	EVENT_PROGRESS, /* num = fetched, bytes = received so far; may be dropped */
+	EVENT_FAILED,   /* error + text: one message failed, the others go on */
+	EVENT_DONE,     /* num = delivered, bytes, kept, deleted, failed: the account's last word */
+	EVENT_ERROR,    /* error + text: the account failed; EVENT_DONE follows */
+	EVENT_MDA,      /* a request: run the MDA on the descriptor that comes along.
+	                 * bytes = size, uid and sender packed in text: "SENDER\nUID" */
+	EVENT_MDA_DONE, /* the answer: error (ERR_NONE = exit 0), one_message, text */
+	EVENT_KINDS
+};
+
+struct event {
+	uint32_t kind;
+	uint32_t error; /* enum error_kind */
+	uint32_t level; /* enum note_level */
+	uint32_t one_message;
+	uint64_t num, bytes, total, kept, deleted, failed;
+	char text[1600];
+};
+
+/* A pair of connected ends, close-on-exec.  0 / -1. */
+int link_pair(int ends[2], struct error *err);
+
+/* Sends one event, with a descriptor unless fd is -1.  Waits for room, except EVENT_PROGRESS and
+ * EVENT_ALIVE, which are dropped when there is none.  -1: the other side is gone. */
+int link_send(int end, const struct event *event, int fd, struct error *err);
+
+/* Takes one event: 1, 0 when the other side has closed, -1 on error or nonsense.  *fd is the
+ * descriptor that came along, or -1; fd may be NULL (what comes is closed).  Blocks unless
+ * the end is non-blocking; then ERR_TEMP with sys EAGAIN means nothing is there. */
+int link_take(int end, struct event *event, int *fd, struct error *err);
+
+/* The pure part: judges len bytes and copies them.  false: nonsense. */
+bool link_decode(const void *bytes, size_t len, struct event *event);
+
+#endif

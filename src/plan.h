@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.h - which message is fetched, deleted or left, and why: a function of the listing, the
+ * journal, the policy and the clock, and of nothing else.
+ *
+ * A message is only ever deleted without being fetched when the journal has its UID *and* its
+ * size, and no other listed message could be meant: UIDs are chosen by servers and senders, so
+ * a known UID alone proves nothing (fetch again rather than lose).
+ */
+#ifndef PLAN_H
+#define PLAN_H
+
+#include "account.h"
+#include "listing.h"
+#include "seen.h"
+
+struct plan {
+	uint32_t fetch, remove, kept, too_big, left; /* messages by verdict; left: other reasons */
+	uint64_t octets;                             /* of those to fetch */
+};
+
+/* Sets act, why and since of every message of the listing.  now: wall clock, s. */
+void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
+               const struct policy *policy, uint64_t now);
+
+/* "new", "kept", "too big": a word for people. */
+const char *plan_why_text(enum message_why why);
+
+#endif

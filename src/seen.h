@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * seen.h - the journal of one account: which UIDs were delivered, which deliveries were under way.
+ *
+ * $XDG_STATE_HOME/mailhaul/ACCOUNT/journal, append-only text, a checked record a line.  A torn
+ * tail is what a crash leaves and is cut off; a damaged record before it is an error.  The
+ * run lock is `lock` beside it, by flock, never renamed or removed.  HACKING has the format.
+ *
+ * It is a multiset: servers do list one UID twice.  An entry is (uid, octets, since).
+ *
+ * Order matters, and the caller keeps it: seen_intend before a message can be visible,
+ * seen_settle after it is durable, DELE only after that, seen_gone after QUIT's +OK.
+ */
+#ifndef SEEN_H
+#define SEEN_H
+
+#include "base.h"
+#include "spool.h"
+
+struct seen;
+
+/* A UID that was delivered.  Owned by seen; valid until seen_close. */
+struct seen_entry {
+	uint64_t octets;  /* by LIST at that time */
+	uint64_t since;   /* wall clock of the delivery, s */
+	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it */
+	bool taken;       /* matched by a message of the present listing */
+	uint16_t uid_len;
+	char uid[];       /* not NUL-terminated */
+};
+
+/* Takes the lock and replays the journal; dir (the account's state directory) is made 0700.
+ * ERR_TEMP: another run has the lock.  ERR_IO: damaged, says which line and what can be done. */
+int seen_open(struct seen **seen, const char *dir, struct error *err);
+
+/* What earlier runs left unsettled: *past and the count; the caller gives each intent its fate. */
+size_t seen_pasts(struct seen *seen, struct spool_past **past);
+
+/* Records those fates (one sync); undecided ones stay for the next run. */
+int seen_settle_pasts(struct seen *seen, struct error *err);
+
+/* Says where this run delivers: before its first temporary file.  Not synced. */
+int seen_begin(struct seen *seen, const char *kind, const char *path, const char *run,
+               struct error *err);
+
+/* The deliveries of these spools are about to become visible (one write, one sync). */
+int seen_intend(struct seen *seen, const struct spool *spools, size_t n, struct error *err);
+
+/* Records the fate of these spools (one write, one sync): SAFE ones are delivered from now on,
+ * VOID ones never were, UNSURE ones stay open.  Works with and without an intent. */
+int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
+                struct error *err);
+
+/* Matching a listing: begin, then seen_take for each message.  exact: the octets must be the
+ * same; else any entry of that UID that is not taken yet.  NULL: none. */
+void seen_take_begin(struct seen *seen);
+struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t octets, bool exact);
+
+/* The server said it is deleted (QUIT was answered +OK): forget it.  seen_flush makes it last. */
+int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err);
+
+/* Entries that the listing did not have: noted, and forgotten when they are missing for 30 days
+ * (servers in trouble list nothing and come back).  A listing that was cut short is not to be
+ * given here. */
+int seen_missing(struct seen *seen, uint64_t now, struct error *err);
+
+/* One sync of what is not synced yet; rewrites the journal where it has grown stale. */
+int seen_flush(struct seen *seen, struct error *err);
+
+/* How many UIDs are remembered. */
+size_t seen_count(const struct seen *seen);
+
+/* Closes, releases the lock.  clean: this run left no temporary file and no open intent. */
+void seen_close(struct seen **seen, bool clean);
+
+#endif

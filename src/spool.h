@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spool.h - a message that is here, whole, in a file of ours.
+ *
+ * Every message is written into a spool file before any destination sees it, so a destination
+ * only ever handles whole messages, and the network can only fail at a message's edge or in a
+ * file nobody looks at.  Where the file is, and in which form the text stands in it, is the
+ * destination's choice (deliver.h); the writing is the same for all and is here.
+ *
+ * A small message costs one write(2): text gathers in the spooler's buffer, and what goes in
+ * front of it (From_ line, Received: header), which needs the sender from the header, is made
+ * when the buffer is first written out.
+ */
+#ifndef SPOOL_H
+#define SPOOL_H
+
+#include "base.h"
+#include "wire.h"
+
+#define SPOOL_TOKEN 24 /* hexadecimal digits: 96 random bits, 48 of the run and 48 of its own */
+
+enum spool_form {
+	SPOOL_PLAIN, /* LF lines */
+	SPOOL_MBOXRD /* From_ line in front, ^>*From_ quoted, an empty line behind */
+};
+
+/* What became of it. */
+enum spool_fate {
+	SPOOL_HELD,  /* whole, and not handed out yet */
+	SPOOL_SAFE,  /* delivered, durably */
+	SPOOL_VOID,  /* certainly not delivered, nothing of it is left */
+	SPOOL_UNSURE /* the destination failed half way: the next run finds out by the intent */
+};
+
+struct spool {
+	uint32_t num;              /* the server's message number */
+	uint64_t octets;           /* its size by LIST */
+	struct wire_span uid;      /* foreign: the listing's */
+	char token[SPOOL_TOKEN + 1];
+	char sender[256];          /* by wire_sender */
+	int fd;                    /* -1: none.  Owned, unless the destination says otherwise */
+	uint64_t at, size;         /* where in fd it stands; bytes, all additions included */
+	char place[128];           /* the destination's word for where it will be: in the intent */
+	enum spool_fate fate;
+};
+
+/* A delivery that a crash interrupted, as the journal remembers it.  Strings are the journal's. */
+struct spool_intent {
+	char token[SPOOL_TOKEN + 1];
+	const char *place;    /* spool.place */
+	enum spool_fate fate; /* by the destination: SAFE or VOID; UNSURE until it is decided */
+};
+
+/* Deliveries to one destination by one earlier run that are not settled yet. */
+struct spool_past {
+	const char *kind; /* "maildir" */
+	const char *path; /* the destination's absolute path */
+	const char *run;  /* the run's 12 digits: its temporary files bear them */
+	struct spool_intent *intents;
+	size_t count;
+};
+
+/* What the spooler writes in front, and how. */
+struct spool_style {
+	enum spool_form form;
+	bool received;             /* put a Received: header in front */
+	const char *from_host;     /* foreign: the server as configured */
+	const char *from_address;  /* foreign: its numeric address */
+	const char *protocol;      /* "POP3S" or "POP3" */
+	const char *by_host;       /* foreign: our name */
+};
+
+/* The pen.  Zeroed is valid; spooler_free at the end.  One message at a time. */
+struct spooler {
+	const struct spool_style *style; /* foreign */
+	struct spool *spool;             /* foreign: the one being written; NULL between messages */
+	char *buf;                       /* gathers text; kept from message to message */
+	size_t len;
+	bool begun;                      /* the front is written */
+	bool mid_line;                   /* the last byte of text was not a LF */
+	struct wire_mboxrd quote;
+};
+
+/* Begins to write into spool->fd at spool->at; the destination has set both, and the token. */
+void spool_begin(struct spooler *pen, const struct spool_style *style, struct spool *spool);
+
+/* Adds text (LF lines, as from wire_undot).  -1: the file could not be written; the caller drops
+ * the spool. */
+int spool_write(struct spooler *pen, const char *text, size_t len, struct error *err);
+
+/* Ends it: a missing last LF is added, all is handed to the kernel, spool->size and ->sender are
+ * set.  Nothing is synced. */
+int spool_end(struct spooler *pen, struct error *err);
+
+/* Gives up the message being written; the destination takes away its file. */
+void spool_abandon(struct spooler *pen);
+
+void spooler_free(struct spooler *pen);
+
+/* Makes a token whose first half is run (12 digits) and whose second half is fresh. */
+void spool_token(char token[SPOOL_TOKEN + 1], const char *run);
+
+#endif
