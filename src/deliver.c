@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deliver.c - what all destinations share: spooling one message, and our own host name.
+ *
+ * A destination is its table of operations (deliver.h); this file is the thin door in front of
+ * it for fetch.c: a token for each message, the destination's file, and the pen that writes it.
+ */
+#include "config.h"
+
+#include "deliver.h"
+
+#include <string.h>
+#include <unistd.h>
+
+int deliver_begin(struct deliver *d, struct spool *spool, struct error *err)
+{
+	spool->fd = -1;
+	spool_token(spool->token, d->run);
+	if (d->ops->spool(d, spool, err) == -1)
+		return -1;
+	d->style.form = d->ops->form;
+	spool_begin(&d->pen, &d->style, spool);
+	return 0;
+}
+
+int deliver_write(struct deliver *d, const char *text, size_t len, struct error *err)
+{
+	return spool_write(&d->pen, text, len, err);
+}
+
+int deliver_end(struct deliver *d, struct error *err)
+{
+	return spool_end(&d->pen, err);
+}
+
+void deliver_drop(struct deliver *d, struct spool *spool)
+{
+	spool_abandon(&d->pen);
+	d->ops->drop(d, spool);
+}
+
+/* Maildir names may hold no "/" and ":", and headers no blank: only what RFC 952 knows passes. */
+void deliver_host_name(char *to, size_t size)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+	char name[256];
+	size_t n = 0;
+
+	if (gethostname(name, sizeof name) == -1)
+		name[0] = '\0';
+	name[sizeof name - 1] = '\0';
+	for (const char *p = name; *p != '\0' && n + 1 < size; p++)
+		if (strchr(good, *p) != NULL)
+			to[n++] = *p;
+	to[n] = '\0';
+	if (n == 0 || to[0] == '.' || to[0] == '-')
+		text_copy(to, size, "localhost");
+}

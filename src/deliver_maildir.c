@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deliver_maildir.c - a Maildir: each message a file, written in tmp/, renamed into new/.
+ *
+ * The spool file is the message: it is written in tmp/ under its final name, and nothing is ever
+ * copied.  A group is synced (files, then tmp/), its names are journalled as intents, then
+ * each is renamed without replacing anything, and new/ is synced once.
+ *
+ * After a crash an intended name is in tmp/ (whole: it was synced before the intent; it is
+ * renamed now), in new/, or in cur/ with flags where a mail reader was quicker; a name that is
+ * nowhere was never delivered, or was moved on by a reader: it is fetched again, for a second
+ * copy is better than none.  Files in tmp/ that bear the run's digits and no intent are swept.
+ *
+ * Names: SECONDS.MmicrosecondsPpidRtoken.host, as cr.yp.to/proto/maildir.html has it; the token is
+ * 96 random bits, so neither clock, pid nor host must be unique.
+ */
+#include "config.h"
+
+#include "deliver.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "file.h"
+
+/* Descriptors of the directories that matter; -1 where not open. */
+struct maildir {
+	int tmp, new, cur;
+	char host[64];
+};
+
+/* -- the directories ---------------------------------------------------------------------- */
+
+static char *path_of(const char *maildir, const char *part)
+{
+	struct str path = {.max = 8192};
+
+	if (str_printf(&path, "%s/%s", maildir, part) == -1)
+		return xstrdup(""); /* too long: opening it fails, and says so */
+	return path.s;
+}
+
+static int open_part(const char *maildir, const char *part, bool make, struct error *err)
+{
+	char *path = path_of(maildir, part);
+	int fd = -1;
+
+	if (!make || file_mkdirs(path, err) == 0)
+		fd = file_open_dir(path, err);
+	free(path);
+	return fd;
+}
+
+static void close_parts(struct maildir *m)
+{
+	int *parts[] = {&m->tmp, &m->new, &m->cur};
+
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		if (*parts[i] >= 0)
+			close(*parts[i]);
+		*parts[i] = -1;
+	}
+}
+
+static int open_parts(struct maildir *m, const char *path, bool make, struct error *err)
+{
+	m->tmp = m->new = m->cur = -1;
+	if ((m->tmp = open_part(path, "tmp", make, err)) == -1 ||
+	    (m->new = open_part(path, "new", make, err)) == -1 ||
+	    (m->cur = open_part(path, "cur", make, err)) == -1) {
+		close_parts(m);
+		return error_wrap(err, "Maildir %s", path);
+	}
+	return 0;
+}
+
+static int maildir_open(struct deliver *d, struct error *err)
+{
+	struct maildir *m = xcalloc(1, sizeof *m);
+
+	d->path = d->account->target.maildir;
+	if (open_parts(m, d->path, true, err) == -1) {
+		free(m);
+		return -1;
+	}
+	deliver_host_name(m->host, sizeof m->host);
+	d->own = m;
+	return 0;
+}
+
+static void maildir_close(struct deliver *d)
+{
+	if (d->own != NULL)
+		close_parts(d->own);
+	free(d->own);
+	d->own = NULL;
+}
+
+/* -- one message -------------------------------------------------------------------------- */
+
+static int maildir_spool(struct deliver *d, struct spool *spool, struct error *err)
+{
+	struct maildir *m = d->own;
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	snprintf(spool->place, sizeof spool->place, "%lld.M%06ldP%ldR%s.%s", (long long)now.tv_sec,
+	         (long)now.tv_usec, (long)getpid(), spool->token, m->host);
+	spool->at = 0;
+	spool->fd = openat(m->tmp, spool->place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	if (spool->fd == -1)
+		return error_sys(err, error_kind_of(errno), "create %s/tmp/%s", d->path, spool->place);
+	return 0;
+}
+
+static void close_spool(struct spool *spool)
+{
+	if (spool->fd >= 0)
+		close(spool->fd);
+	spool->fd = -1;
+}
+
+static void maildir_drop(struct deliver *d, struct spool *spool)
+{
+	struct maildir *m = d->own;
+
+	close_spool(spool);
+	if (spool->place[0] != '\0')
+		unlinkat(m->tmp, spool->place, 0);
+	spool->place[0] = '\0';
+}
+
+/* -- a group ------------------------------------------------------------------------------ */
+
+static int maildir_prepare(struct deliver *d, struct spool *spools, size_t n, struct error *err)
+{
+	struct maildir *m = d->own;
+
+	for (size_t i = 0; i < n; i++) {
+		int fd = spools[i].fd;
+
+		if (file_sync(fd, spools[i].place, err) == -1)
+			return error_wrap(err, "Maildir %s", d->path);
+		spools[i].fd = -1;
+		if (close(fd) == -1 && errno != EINTR)
+			return error_sys(err, error_kind_of(errno), "close %s/tmp/%s", d->path,
+			                 spools[i].place);
+	}
+	return file_sync_dir(m->tmp, d->path, err);
+}
+
+/* What could not be renamed leaves tmp/ again, so that it is certainly not delivered. */
+static void take_back(struct maildir *m, struct spool *spools, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool gone = unlinkat(m->tmp, spools[i].place, 0) == 0;
+
+		spools[i].fate = gone ? SPOOL_VOID : SPOOL_UNSURE;
+	}
+}
+
+static int maildir_publish(struct deliver *d, struct spool *spools, size_t n, struct error *err)
+{
+	struct maildir *m = d->own;
+	struct error late;
+	size_t moved = 0;
+	enum spool_fate fate = SPOOL_SAFE;
+	int rc = 0;
+
+	while (moved < n && rc == 0) {
+		const char *name = spools[moved].place;
+
+		rc = file_publish(m->tmp, name, m->new, name, err);
+		if (rc == 0)
+			moved++;
+	}
+	if (moved > 0 && file_sync_dir(m->new, d->path, rc == 0 ? err : &late) == -1) {
+		fate = SPOOL_UNSURE;
+		rc = -1;
+	}
+	for (size_t i = 0; i < moved; i++)
+		spools[i].fate = fate;
+	take_back(m, spools + moved, n - moved);
+	return rc == -1 ? error_wrap(err, "Maildir %s", d->path) : 0;
+}
+
+static void maildir_release(struct deliver *d, struct spool *spools, size_t n)
+{
+	(void)d;
+	for (size_t i = 0; i < n; i++)
+		close_spool(&spools[i]);
+}
+
+/* -- after a crash ------------------------------------------------------------------------ */
+
+static bool is_in(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Calls for each entry of a directory; the descriptor stays the caller's. */
+static int for_each_entry(int dir, void (*entry)(void *arg, const char *name), void *arg,
+                          struct error *err)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	if (stream == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return error_sys(err, error_kind_of(errno), "read the directory");
+	}
+	while (errno = 0, (e = readdir(stream)) != NULL)
+		entry(arg, e->d_name);
+	if (errno != 0)
+		error_sys(err, ERR_IO, "read the directory");
+	else
+		fd = -1; /* all was read */
+	closedir(stream);
+	return fd == -1 ? 0 : -1;
+}
+
+/* A reader that moves a message to cur/ adds its flags behind the name; ":" is the standard,
+ * "," ";" "!" are used where a file system forbids it. */
+static void find_read_one(void *arg, const char *name)
+{
+	struct spool_past *past = arg;
+	size_t n = strcspn(name, ":,;!");
+
+	for (size_t i = 0; i < past->count; i++) {
+		struct spool_intent *intent = &past->intents[i];
+
+		if (intent->fate == SPOOL_UNSURE && strlen(intent->place) == n &&
+		    memcmp(intent->place, name, n) == 0)
+			intent->fate = SPOOL_SAFE;
+	}
+}
+
+struct sweep {
+	int tmp;
+	char mark[SPOOL_TOKEN]; /* "R" and the run's digits */
+};
+
+static void sweep_one(void *arg, const char *name)
+{
+	const struct sweep *sweep = arg;
+
+	if (strstr(name, sweep->mark) != NULL)
+		unlinkat(sweep->tmp, name, 0);
+}
+
+/* Brings what stands whole in tmp/ to new/, and finds what is there already. */
+static int roll_forward(struct maildir *m, struct spool_past *past, struct error *err)
+{
+	for (size_t i = 0; i < past->count; i++) {
+		const char *name = past->intents[i].place;
+
+		past->intents[i].fate = SPOOL_UNSURE;
+		if (is_in(m->new, name))
+			unlinkat(m->tmp, name, 0); /* a rename done as link and unlink was cut in two */
+		else if (!is_in(m->tmp, name))
+			continue;
+		else if (file_publish(m->tmp, name, m->new, name, err) == -1)
+			return -1;
+		past->intents[i].fate = SPOOL_SAFE;
+	}
+	return file_sync_dir(m->new, past->path, err);
+}
+
+static int settle_all(struct maildir *m, struct spool_past *past, struct error *err)
+{
+	struct sweep sweep = {.tmp = m->tmp};
+
+	if (past->count > 0) {
+		if (roll_forward(m, past, err) == -1 ||
+		    for_each_entry(m->cur, find_read_one, past, err) == -1)
+			return -1;
+		for (size_t i = 0; i < past->count; i++)
+			if (past->intents[i].fate == SPOOL_UNSURE)
+				past->intents[i].fate = SPOOL_VOID;
+	}
+	snprintf(sweep.mark, sizeof sweep.mark, "R%s", past->run);
+	return for_each_entry(m->tmp, sweep_one, &sweep, err);
+}
+
+static int maildir_settle(const struct deliver *d, struct spool_past *past, struct error *err)
+{
+	struct maildir m;
+	int rc;
+
+	(void)d;
+	if (open_parts(&m, past->path, false, err) == -1) {
+		if (err->sys != ENOENT)
+			return -1;
+		for (size_t i = 0; i < past->count; i++) /* the Maildir is gone, and they with it */
+			past->intents[i].fate = SPOOL_VOID;
+		return 0;
+	}
+	rc = settle_all(&m, past, err);
+	close_parts(&m);
+	return rc == -1 ? error_wrap(err, "Maildir %s", past->path) : 0;
+}
+
+const struct deliver_ops deliver_maildir = {
+	.kind = "maildir",
+	.group = DELIVER_GROUP,
+	.intents = true,
+	.form = SPOOL_PLAIN,
+	.open = maildir_open,
+	.spool = maildir_spool,
+	.drop = maildir_drop,
+	.prepare = maildir_prepare,
+	.publish = maildir_publish,
+	.release = maildir_release,
+	.settle = maildir_settle,
+	.close = maildir_close,
+};

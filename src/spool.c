@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spool.c - writes a message that comes in pieces into its spool file.
+ *
+ * The pen's buffer has three parts: room in front for what is put before the message, the text,
+ * and a few bytes behind for what closes it.  The front can only be made once the header is
+ * here (the From_ line names the sender), so it is made when the text is first written out,
+ * and placed so that front and text leave in one write.
+ *
+ * Writing is by offset: several spools may share one file (the mbox's stage), and a message that
+ * is given up just leaves bytes which its destination cuts off or writes over.  Nothing here
+ * opens, syncs or closes; a failed write leaves the spool to be dropped.
+ */
+#include "config.h"
+
+#include "spool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "file.h"
+
+#define FRONT 1536          /* From_ line and Received: header; each part is bounded below */
+#define TEXT 65536          /* what gathers before it is written */
+#define TAIL 16             /* a held "From", a LF, an empty line */
+#define SLICE (TEXT / 2)    /* quoting can add a fifth: a slice always fits half a buffer */
+
+static const char file_name[] = "the spool file"; /* it has no name the user could look for */
+
+void spool_token(char token[SPOOL_TOKEN + 1], const char *run)
+{
+	text_copy(token, SPOOL_TOKEN / 2 + 1, run);
+	random_hex(token + strlen(token), SPOOL_TOKEN / 4);
+}
+
+/* -- what stands in front ----------------------------------------------------------------- */
+
+/* What snprintf wrote, or nothing: half a header line would be worse than none. */
+static size_t fitted(int n, size_t size)
+{
+	return n > 0 && (size_t)n < size ? (size_t)n : 0;
+}
+
+/* mbox(5): "From SENDER DATE", the date in UTC as asctime writes it. */
+static size_t put_from_line(const struct spool *spool, const struct tm *now, char *to, size_t size)
+{
+	char date[64];
+
+	strftime(date, sizeof date, "%a %b %e %H:%M:%S %Y", now);
+	return fitted(snprintf(to, size, "From %s %s\n", spool->sender, date), size);
+}
+
+/* RFC 5322 section 3.6.7 in the form of RFC 5321 section 4.4.  Every word in it is ours or the
+ * user's; nothing that the server said.  "id" carries the token, by which a copy of the
+ * message is recognised after a crash. */
+static size_t put_received(const struct spool_style *style, const struct spool *spool,
+                           const struct tm *now, char *to, size_t size)
+{
+	char date[64];
+
+	strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S +0000", now);
+	return fitted(snprintf(to, size,
+	                       "Received: from %s (%s)\n\tby %s with %s (" PACKAGE_STRING ")\n"
+	                       "\tid %s; %s\n",
+	                       style->from_host, style->from_address, style->by_host,
+	                       style->protocol, spool->token, date),
+	              size);
+}
+
+/* Makes the front and moves it against the text.  Returns where it begins. */
+static char *make_front(struct spooler *pen)
+{
+	char front[FRONT + 1];
+	size_t n = 0;
+	time_t clock = time(NULL);
+	struct tm now;
+
+	gmtime_r(&clock, &now);
+	wire_sender(pen->buf + FRONT, pen->len, pen->spool->sender, sizeof pen->spool->sender);
+	if (pen->style->form == SPOOL_MBOXRD)
+		n += put_from_line(pen->spool, &now, front, FRONT / 3);
+	if (pen->style->received)
+		n += put_received(pen->style, pen->spool, &now, front + n, FRONT - n);
+	return memcpy(pen->buf + FRONT - n, front, n);
+}
+
+/* -- the pen ------------------------------------------------------------------------------ */
+
+static int write_out(struct spooler *pen, const char *bytes, size_t len, struct error *err)
+{
+	struct spool *spool = pen->spool;
+
+	if (file_write_at(spool->fd, bytes, len, (off_t)(spool->at + spool->size), file_name, err) == -1)
+		return -1;
+	spool->size += len;
+	return 0;
+}
+
+/* Writes what has gathered, behind the front if this is the first time. */
+static int flush(struct spooler *pen, struct error *err)
+{
+	char *begin = pen->begun ? pen->buf + FRONT : make_front(pen);
+	size_t len = (size_t)(pen->buf + FRONT + pen->len - begin);
+
+	pen->begun = true;
+	pen->len = 0;
+	return write_out(pen, begin, len, err);
+}
+
+void spool_begin(struct spooler *pen, const struct spool_style *style, struct spool *spool)
+{
+	if (pen->buf == NULL)
+		pen->buf = xmalloc(FRONT + TEXT + TAIL);
+	pen->style = style;
+	pen->spool = spool;
+	pen->len = 0;
+	pen->begun = false;
+	pen->mid_line = false;
+	pen->quote = (struct wire_mboxrd){0};
+	spool->size = 0;
+	spool->fate = SPOOL_HELD;
+}
+
+int spool_write(struct spooler *pen, const char *text, size_t len, struct error *err)
+{
+	bool quoting = pen->style->form == SPOOL_MBOXRD;
+
+	while (len > 0) {
+		size_t n = len < SLICE ? len : SLICE;
+		size_t need = quoting ? WIRE_MBOXRD_ROOM(n) : n;
+
+		if (pen->len + need > TEXT && flush(pen, err) == -1)
+			return -1;
+		if (quoting) {
+			pen->len += wire_mboxrd(&pen->quote, text, n, pen->buf + FRONT + pen->len);
+		} else if (pen->begun && pen->len == 0 && len >= SLICE) {
+			n = len; /* a large piece need not pass through the buffer */
+			if (write_out(pen, text, n, err) == -1)
+				return -1;
+		} else {
+			memcpy(pen->buf + FRONT + pen->len, text, n);
+			pen->len += n;
+		}
+		pen->mid_line = text[n - 1] != '\n';
+		text += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int spool_end(struct spooler *pen, struct error *err)
+{
+	char *tail = pen->buf + FRONT + pen->len;
+
+	if (pen->style->form == SPOOL_MBOXRD)
+		tail += wire_mboxrd_end(&pen->quote, tail);
+	if (pen->mid_line)
+		*tail++ = '\n';
+	if (pen->style->form == SPOOL_MBOXRD)
+		*tail++ = '\n';
+	pen->len = (size_t)(tail - (pen->buf + FRONT));
+	if (flush(pen, err) == -1)
+		return -1;
+	pen->spool = NULL;
+	return 0;
+}
+
+void spool_abandon(struct spooler *pen)
+{
+	pen->spool = NULL;
+}
+
+void spooler_free(struct spooler *pen)
+{
+	free(pen->buf);
+	*pen = (struct spooler){0};
+}
