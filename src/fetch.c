@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fetch.c - the errand: what is on the server comes home, is safe, and only then goes from there.
+ *
+ * The whole story is in errand_run: ask for more, put the group away when it is ripe, else take
+ * one answer.  Everything else is what these three do.
+ *
+ *     ask      fills the window: DELEs that are due, then RETRs, QUIT when nothing is left
+ *     answer   a RETR's message is spooled and joins the group; a DELE is ticked off
+ *     commit   the group is synced, journalled, published, journalled; its DELEs become due
+ *
+ * A mailbox may lose power at any line of this file.  What keeps it whole is the order in
+ * commit_group, and that QUIT, which makes the server delete, is only sent when all that was
+ * RETRed is safe (some servers count RETR and QUIT as "fetched", whatever was DELEd).
+ *
+ * When anything ends the session early, what is whole is still put away (rescue), and what was
+ * delivered but not deleted is deleted by a later session without being fetched again.
+ */
+#include "config.h"
+
+#include "fetch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "link.h"
+#include "plan.h"
+
+/* A group is put away when it has this much, or its first message is this old; the number of
+ * messages is the destination's. */
+#define GROUP_BYTES (16u << 20)
+#define GROUP_MS 2000
+
+#define PROGRESS_MS 100
+
+/* A list of message numbers: each message enters it at most once. */
+struct numbers {
+	uint32_t *num;
+	size_t n, at; /* at: for those that are taken from the front */
+};
+
+/* The state of one session. */
+struct errand {
+	const struct fetch *f;
+	struct listing listing;
+	uint32_t next;          /* where the search for the next message to fetch goes on */
+	unsigned asked;         /* RETRs that are not answered */
+	struct numbers due;     /* delivered: DELE may be sent */
+	struct numbers deleted; /* DELE was answered with +OK */
+	struct spool group[DELIVER_GROUP];
+	size_t held;            /* messages in the group */
+	uint64_t bytes, since;  /* their weight; when the first came, clock_ms */
+	bool quitting, over;    /* QUIT is sent, is answered */
+	uint64_t received;      /* octets so far, for progress */
+	uint64_t shown;         /* when progress was sent, clock_ms */
+};
+
+/* -- words to the supervisor -------------------------------------------------------------- */
+
+/* The supervisor may be gone; the errand is the same without a listener. */
+static void tell(const struct errand *e, struct event *event)
+{
+	struct error ignored;
+
+	link_send(e->f->link, event, -1, &ignored);
+}
+
+static void tell_plan(const struct errand *e, const struct plan *plan)
+{
+	tell(e, &(struct event){.kind = EVENT_PLAN, .num = plan->fetch, .bytes = plan->octets,
+	                        .kept = plan->kept, .total = e->listing.count});
+}
+
+static void tell_progress(struct errand *e)
+{
+	uint64_t now = clock_ms();
+
+	if (now - e->shown < PROGRESS_MS)
+		return;
+	e->shown = now;
+	tell(e, &(struct event){.kind = EVENT_PROGRESS, .num = e->f->tally->fetched + e->held,
+	                        .bytes = e->received});
+}
+
+/* One message could not be brought home: it is on the server still, the others go on. */
+static void message_failed(struct errand *e, uint32_t num, const struct error *why)
+{
+	struct event event = {.kind = EVENT_FAILED, .error = why->kind, .num = num};
+	struct wire_span uid = listing_uid(&e->listing, listing_message(&e->listing, num));
+	struct error err = *why;
+	char shown[80];
+
+	error_wrap(&err, "message %lu (uid %s)", (unsigned long)num,
+	           uid.len > 0 ? printable(shown, sizeof shown, uid.p, uid.len) : "none");
+	text_copy(event.text, sizeof event.text, err.text);
+	tell(e, &event);
+	e->f->tally->failed++;
+	if (e->f->tally->first.kind == ERR_NONE)
+		e->f->tally->first = err;
+}
+
+/* -- what there is to do ------------------------------------------------------------------ */
+
+static void add_number(struct numbers *list, uint32_t num)
+{
+	list->num[list->n++] = num;
+}
+
+/* Without UIDs nothing can be remembered, so mail that stays would come again each time. */
+static int check_uids(const struct errand *e, struct error *err)
+{
+	uint64_t nameless = 0;
+
+	if (e->f->account->policy.keep == 0)
+		return 0;
+	if (e->listing.no_uidl && e->listing.count > 0)
+		return error_set(err, ERR_UNAVAILABLE,
+		                 "the server has no UIDL, so mail that is kept there would be fetched "
+		                 "again each time; nothing was fetched; set keep = no");
+	for (uint32_t num = 1; num <= e->listing.count; num++)
+		nameless += listing_message(&e->listing, num)->why == WHY_NO_UID;
+	if (nameless > 0)
+		note(NOTE_WARN, "%lu messages have no UID on the server and stay there unfetched",
+		     (unsigned long)nameless);
+	return 0;
+}
+
+/* Asks the server what it has and decides about each message. */
+static int take_stock(struct errand *e, struct error *err)
+{
+	const struct fetch *f = e->f;
+	struct plan plan;
+
+	if (pop3_list(f->pop3, &e->listing, err) == -1)
+		return -1;
+	if (e->listing.bad > 0)
+		note(NOTE_INFO, "%lu lines of the server's listing make no sense and are passed over",
+		     (unsigned long)e->listing.bad);
+	plan_make(&plan, &e->listing, f->seen, &f->account->policy, (uint64_t)time(NULL));
+	if (check_uids(e, err) == -1)
+		return -1;
+	e->due.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->due.num);
+	e->deleted.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->deleted.num);
+	for (uint32_t num = 1; num <= e->listing.count; num++)
+		if (listing_message(&e->listing, num)->act == ACT_DELETE)
+			add_number(&e->due, num);
+	if (f->deletes_only)
+		return 0;
+	f->tally->kept = plan.kept + plan.too_big + plan.left;
+	tell_plan(e, &plan);
+	if (plan.fetch == 0 || f->deliver->ops->settle == NULL)
+		return 0;
+	return seen_begin(f->seen, f->deliver->ops->kind, f->deliver->path, f->deliver->run, err);
+}
+
+/* The number of the next message to fetch, 0 where there is none. */
+static uint32_t next_wanted(struct errand *e)
+{
+	if (e->f->deletes_only)
+		return 0;
+	while (e->next < e->listing.count &&
+	       listing_message(&e->listing, e->next + 1)->act != ACT_FETCH)
+		e->next++;
+	return e->next < e->listing.count ? e->next + 1 : 0;
+}
+
+/* -- asking ------------------------------------------------------------------------------- */
+
+static bool all_is_fetched(struct errand *e)
+{
+	return e->asked == 0 && next_wanted(e) == 0;
+}
+
+/* The rule of the file's head.  DELEs may still be unanswered: the server takes commands in
+ * order, so QUIT can travel with them. */
+static bool may_quit(struct errand *e)
+{
+	return !e->quitting && all_is_fetched(e) && e->held == 0 && !e->f->tally->unsafe;
+}
+
+static int ask(struct errand *e, struct error *err)
+{
+	struct pop3 *pop3 = e->f->pop3;
+	uint32_t num;
+	int rc = 0;
+
+	while (rc == 0 && !e->quitting && pop3_room(pop3)) {
+		if (e->due.at < e->due.n) {
+			rc = pop3_send(pop3, POP3_DELE, e->due.num[e->due.at++], 0, err);
+		} else if ((num = next_wanted(e)) > 0) {
+			rc = pop3_send(pop3, POP3_RETR, num,
+			               listing_message(&e->listing, num)->octets, err);
+			e->next++;
+			e->asked++;
+		} else if (may_quit(e)) {
+			rc = pop3_send(pop3, POP3_QUIT, 0, 0, err);
+			e->quitting = true;
+		} else {
+			break;
+		}
+	}
+	return rc;
+}
+
+/* -- answers ------------------------------------------------------------------------------ */
+
+/* Brings the body that follows into a spool file. */
+static int spool_body(struct errand *e, struct spool *spool, struct error *err)
+{
+	struct deliver *d = e->f->deliver;
+	const char *text;
+	size_t len;
+	int rc;
+
+	if (deliver_begin(d, spool, err) == -1)
+		return -1;
+	while ((rc = pop3_body(e->f->pop3, &text, &len, err)) == 1) {
+		if (deliver_write(d, text, len, err) == -1)
+			return -1;
+		e->received += len;
+		tell_progress(e);
+	}
+	return rc == 0 ? deliver_end(d, err) : -1;
+}
+
+/* A message comes in and joins the group.  From here until it is safe the session may not end
+ * with QUIT; whatever fails here ends the session, for its rest is somewhere on the line. */
+static int take_message(struct errand *e, uint32_t num, struct error *err)
+{
+	const struct message *message = listing_message(&e->listing, num);
+	struct spool *spool = &e->group[e->held];
+
+	*spool = (struct spool){.num = num, .octets = message->octets, .fd = -1,
+	                        .uid = listing_uid(&e->listing, message)};
+	if (spool_body(e, spool, err) == -1) {
+		deliver_drop(e->f->deliver, spool);
+		e->f->tally->unsafe = true;
+		e->f->tally->failed++;
+		return error_wrap(err, "message %lu", (unsigned long)num);
+	}
+	if (e->held++ == 0)
+		e->since = clock_ms();
+	e->bytes += spool->size;
+	return 0;
+}
+
+/* The server will not give this message; others may be fine (a poisoned one must not dam the
+ * river), and the next run asks again. */
+static void message_refused(struct errand *e, const struct pop3_reply *reply)
+{
+	struct error why;
+
+	error_set(&why, reply->code == WIRE_CODE_SYS_TEMP ? ERR_TEMP : ERR_UNAVAILABLE,
+	          "the server does not hand it out: %s", reply->text);
+	message_failed(e, reply->num, &why);
+}
+
+/* QUIT was answered: now, and not before, the server has deleted (RFC 1939 section 6).  -ERR says
+ * that some were not; the next listing shows which. */
+static int take_farewell(struct errand *e, const struct pop3_reply *reply, struct error *err)
+{
+	e->over = true;
+	if (!reply->ok) {
+		note(NOTE_INFO, "the server could not delete everything: %s", reply->text);
+		return 0;
+	}
+	for (size_t i = 0; i < e->deleted.n; i++) {
+		const struct message *message = listing_message(&e->listing, e->deleted.num[i]);
+
+		if (seen_gone(e->f->seen, listing_uid(&e->listing, message), message->octets, err) == -1)
+			return -1;
+		e->f->tally->deleted++;
+	}
+	return 0;
+}
+
+/* Many servers just close on QUIT.  Where nothing was to be deleted that is as good as +OK. */
+static bool is_mute_farewell(const struct errand *e, const struct error *err)
+{
+	return e->quitting && pop3_owed(e->f->pop3) == 1 && e->deleted.n == 0 &&
+	       err->kind == ERR_TEMP;
+}
+
+static int answer(struct errand *e, struct error *err)
+{
+	struct pop3_reply reply;
+	struct error why;
+
+	if (pop3_reply(e->f->pop3, &reply, err) == -1) {
+		e->over = is_mute_farewell(e, err);
+		return e->over ? 0 : -1;
+	}
+	switch (reply.verb) {
+	case POP3_RETR:
+		e->asked--;
+		if (reply.ok)
+			return take_message(e, reply.num, err);
+		message_refused(e, &reply);
+		return 0;
+	case POP3_DELE:
+		if (reply.ok) {
+			add_number(&e->deleted, reply.num);
+			return 0;
+		}
+		error_set(&why, ERR_TEMP, "it is delivered, but the server does not delete it: %s",
+		          reply.text);
+		message_failed(e, reply.num, &why);
+		return 0;
+	default:
+		return take_farewell(e, &reply, err);
+	}
+}
+
+/* -- putting away ------------------------------------------------------------------------- */
+
+static bool group_is_ripe(struct errand *e)
+{
+	return e->held > 0 &&
+	       (e->held >= e->f->deliver->ops->group || e->bytes >= GROUP_BYTES ||
+	        clock_ms() - e->since >= GROUP_MS || all_is_fetched(e));
+}
+
+/* After publishing: counts what is safe, lets go of the rest.  What is unsure keeps its files,
+ * for the next run must find them. */
+static void tick_off(struct errand *e, const struct error *why)
+{
+	const struct fetch *f = e->f;
+
+	for (size_t i = 0; i < e->held; i++) {
+		struct spool *spool = &e->group[i];
+
+		if (spool->fate == SPOOL_SAFE) {
+			f->tally->fetched++;
+			f->tally->bytes += spool->size;
+			if (f->account->policy.keep == 0)
+				add_number(&e->due, spool->num);
+			continue;
+		}
+		f->tally->unsafe = true;
+		if (why->one_message)
+			message_failed(e, spool->num, why);
+		else
+			f->tally->failed++;
+		if (spool->fate != SPOOL_UNSURE)
+			deliver_drop(f->deliver, spool);
+	}
+	e->held = 0;
+	e->bytes = 0;
+}
+
+/* The order here is the promise.  Before the intents nothing is visible; between the two records
+ * a crash leaves intents that the next run settles; after the second the server's copy may go.
+ * Returns -1 where the account cannot go on; a message's own failure is no error. */
+static int commit_group(struct errand *e, struct error *err)
+{
+	const struct deliver_ops *ops = e->f->deliver->ops;
+	struct error why = {0};
+	int rc;
+
+	rc = ops->prepare(e->f->deliver, e->group, e->held, &why);
+	if (rc == 0 && ops->intents)
+		rc = seen_intend(e->f->seen, e->group, e->held, &why);
+	if (rc == 0) {
+		rc = ops->publish(e->f->deliver, e->group, e->held, &why);
+		if (seen_settle(e->f->seen, e->group, e->held, (uint64_t)time(NULL), err) == -1) {
+			why = *err;
+			rc = -1;
+			for (size_t i = 0; i < e->held; i++) /* delivered, but nothing says so yet */
+				e->group[i].fate = SPOOL_UNSURE;
+		}
+	}
+	ops->release(e->f->deliver, e->group, e->held);
+	tick_off(e, &why);
+	if (rc == 0 || why.one_message)
+		return 0;
+	*err = why;
+	return -1;
+}
+
+/* -- the errand --------------------------------------------------------------------------- */
+
+/* The one loop.  It ends with QUIT's answer, or without QUIT when nothing more can be done. */
+static int errand_run(struct errand *e, struct error *err)
+{
+	int rc = take_stock(e, err);
+
+	while (rc == 0 && !e->over) {
+		rc = ask(e, err);
+		if (rc == -1)
+			break;
+		if (group_is_ripe(e))
+			rc = commit_group(e, err);
+		else if (pop3_owed(e->f->pop3) > 0)
+			rc = answer(e, err);
+		else
+			break;
+	}
+	return rc;
+}
+
+/* The session is over before its time; what is whole by now need not come again. */
+static void rescue(struct errand *e)
+{
+	struct error late;
+
+	if (e->held > 0 && commit_group(e, &late) == -1)
+		note(NOTE_WARN, "%s", late.text);
+}
+
+/* What the journal learns from a session that came to its end.  A listing with lines that made no
+ * sense is no witness of what is missing. */
+static int close_books(struct errand *e, int rc, struct error *err)
+{
+	struct error late;
+	bool witness = rc == 0 && e->listing.bad == 0 && !e->listing.no_uidl;
+
+	if (witness && seen_missing(e->f->seen, (uint64_t)time(NULL), err) == -1)
+		return -1;
+	return seen_flush(e->f->seen, rc == 0 ? err : &late) == -1 ? -1 : rc;
+}
+
+int fetch_run(const struct fetch *f, struct error *err)
+{
+	struct errand e = {.f = f};
+	int rc;
+
+	rc = errand_run(&e, err);
+	if (rc == -1)
+		rescue(&e);
+	rc = close_books(&e, rc, err);
+	f->tally->due = e.due.n - (e.over ? e.deleted.n : 0);
+	listing_free(&e.listing);
+	free(e.due.num);
+	free(e.deleted.num);
+	return rc;
+}
+
+/* -- what crashed runs left --------------------------------------------------------------- */
+
+static int settle_past(const struct deliver *d, const struct deliver_ops *const *kinds,
+                       struct spool_past *past, struct error *err)
+{
+	for (size_t i = 0; kinds[i] != NULL; i++)
+		if (strcmp(kinds[i]->kind, past->kind) == 0)
+			return kinds[i]->settle != NULL ? kinds[i]->settle(d, past, err) : 0;
+	return error_set(err, ERR_IO, "the journal names a destination '%s' that this version of "
+	                 "mailhaul does not know", past->kind);
+}
+
+int fetch_settle(struct seen *seen, const struct deliver *d, const struct deliver_ops *const *kinds,
+                 struct error *err)
+{
+	struct spool_past *past;
+	size_t n = seen_pasts(seen, &past);
+
+	for (size_t i = 0; i < n; i++)
+		if (settle_past(d, kinds, &past[i], err) == -1)
+			return error_wrap(err, "an interrupted delivery cannot be settled yet");
+	return n > 0 ? seen_settle_pasts(seen, err) : 0;
+}
