@@ -153,10 +153,8 @@ static int run_session(struct worker *w, bool deletes_only, struct error *err)
 
 	w->conn = (struct conn){.fd = -1, .alive = send_alive, .alive_arg = w};
 	rc = conn_dial(&w->conn, &w->account->server, err);
-	if (rc == 0) {
-		note(NOTE_INFO, "connected to %s (%s)", w->account->server.host, w->conn.peer);
+	if (rc == 0)
 		rc = pop3_start(&pop3, &w->conn, w->account, w->trust, w->password, err);
-	}
 	if (rc == 0)
 		rc = fetch_run(&fetch, err);
 	note(NOTE_INFO, "%lu times the server had answered everything and we waited",
@@ -195,15 +193,14 @@ static int live(struct worker *w, struct error *err)
 	return 0;
 }
 
+/* err is NULL where all went well. */
 static void say_last_words(const struct worker *w, const struct error *err)
 {
+	struct event event;
 	struct error ignored;
-	struct event event = {
-		.kind = EVENT_ERROR,
-		.error = err->kind,
-	};
 
-	if (err->kind != ERR_NONE) {
+	if (err != NULL) {
+		event = (struct event){.kind = EVENT_ERROR, .error = err->kind};
 		text_copy(event.text, sizeof event.text, err->text);
 		link_send(w->link, &event, -1, &ignored);
 	}
@@ -235,6 +232,6 @@ int worker_main(const struct account *account, int link)
 	seen_close(&w.seen, rc == 0);
 	tls_trust_free(&w.trust);
 	free(w.state_dir);
-	say_last_words(&w, &err);
-	return error_exit_code(err.kind);
+	say_last_words(&w, rc == -1 ? &err : NULL);
+	return rc == -1 ? error_exit_code(err.kind) : 0;
 }
