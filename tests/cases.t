@@ -123,6 +123,15 @@ run_case() {
 	pending=
 	transcript=/dev/null
 	cut_case "$1"
+	for section in "$work/case"/*.arg; do
+		section=${section%.arg}
+		argument=$(fill_in "$section.arg")
+		case $section in
+		*.file) fill_in "$section" > "$dir/$argument" ;;
+		*.script) fill_in "$section" > "$dir/$argument"; chmod 755 "$dir/$argument" ;;
+		*.setup) (cd "$dir" && fill_in "$section" | sh -e) ;;
+		esac
+	done
 	if ls "$work/case"/*.server >/dev/null 2>&1; then
 		for server in "$work/case"/*.server; do fill_in "$server" > "$dir/server.script"; done
 		start_pop3d "$dir/server.script"
@@ -131,11 +140,8 @@ run_case() {
 		section=${section%.arg}
 		argument=$(fill_in "$section.arg")
 		case $section in
-		*.server) ;;
+		*.server | *.file | *.script | *.setup) ;;
 		*.config) make_config "$section" ;;
-		*.file) fill_in "$section" > "$dir/$argument" ;;
-		*.script) fill_in "$section" > "$dir/$argument"; chmod 755 "$dir/$argument" ;;
-		*.setup) (cd "$dir" && fill_in "$section" | sh -e) ;;
 		*.run)
 			[ -z "$pending" ] || judge_step
 			run_step "$section"
