@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_deliver_maildir.c - the four steps of a Maildir, and what settle makes of every state that
+ * a crash or a mail reader can leave between them.
+ */
+#include "config.h"
+
+#include "deliver.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+#define RUN "0123456789ab"
+
+static char base[] = "/tmp/mailhaul-test-XXXXXX";
+static char box[64];
+
+static const char *in_box(const char *part, const char *name)
+{
+	static char path[4][512];
+	static unsigned turn;
+
+	turn = (turn + 1) % 4;
+	snprintf(path[turn], sizeof path[turn], "%s/%s/%s", box, part, name);
+	return path[turn];
+}
+
+static bool is_there(const char *part, const char *name)
+{
+	struct stat st;
+
+	return stat(in_box(part, name), &st) == 0;
+}
+
+static int count(const char *part)
+{
+	DIR *dir = opendir(in_box(part, ""));
+	struct dirent *e;
+	int n = 0;
+
+	while (dir != NULL && (e = readdir(dir)) != NULL)
+		n += e->d_name[0] != '.';
+	if (dir != NULL)
+		closedir(dir);
+	return n;
+}
+
+static void fresh(struct deliver *d, struct account *account)
+{
+	struct error err = {0};
+	char command[128];
+
+	snprintf(command, sizeof command, "rm -rf %s", box);
+	OK(system(command) == 0, "an empty place");
+	*account = (struct account){.target.maildir = box};
+	*d = (struct deliver){.ops = &deliver_maildir, .account = account, .run = RUN, .path = ""};
+	EQUAL(d->ops->open(d, &err), 0, "open makes it");
+}
+
+static void spool_one(struct deliver *d, struct spool *spool, const char *text)
+{
+	struct error err = {0};
+
+	*spool = (struct spool){.num = 1, .fd = -1};
+	OK(deliver_begin(d, spool, &err) == 0 && deliver_write(d, text, strlen(text), &err) == 0 &&
+	       deliver_end(d, &err) == 0, "spooled");
+}
+
+static void done(struct deliver *d)
+{
+	d->ops->close(d);
+	spooler_free(&d->pen);
+}
+
+static void test_steps(void)
+{
+	struct account account;
+	struct deliver d;
+	struct spool spools[3];
+	struct error err = {0};
+	struct stat st;
+
+	fresh(&d, &account);
+	OK(stat(in_box("new", ""), &st) == 0 && (st.st_mode & 0777) == 0700, "directories are 0700");
+	for (int i = 0; i < 3; i++)
+		spool_one(&d, &spools[i], "A: b\n\nbody\n");
+	EQUAL(count("tmp"), 3, "three in tmp");
+	EQUAL(count("new"), 0, "nothing visible");
+	deliver_drop(&d, &spools[2]);
+	deliver_drop(&d, &spools[2]);
+	EQUAL(count("tmp"), 2, "one was dropped, twice is fine");
+	EQUAL(d.ops->prepare(&d, spools, 2, &err), 0, "prepare");
+	EQUAL(count("new"), 0, "still nothing visible");
+	EQUAL(d.ops->publish(&d, spools, 2, &err), 0, "publish");
+	OK(spools[0].fate == SPOOL_SAFE && spools[1].fate == SPOOL_SAFE, "safe");
+	d.ops->release(&d, spools, 2);
+	EQUAL(count("new"), 2, "both visible");
+	EQUAL(count("tmp"), 0, "tmp is empty");
+	OK(is_there("new", spools[0].place), "under the name of the intent");
+	OK(stat(in_box("new", spools[0].place), &st) == 0 && (st.st_mode & 0777) == 0600, "0600");
+	OK(strstr(spools[0].place, "R" RUN) != NULL && strpbrk(spools[0].place, "/:") == NULL,
+	   "the name bears the run's digits and nothing bad");
+	done(&d);
+}
+
+static void test_failures(void)
+{
+	struct account account;
+	struct deliver d;
+	struct spool spools[3];
+	struct error err = {0};
+
+	fresh(&d, &account);
+	for (int i = 0; i < 3; i++)
+		spool_one(&d, &spools[i], "x\n");
+	EQUAL(d.ops->prepare(&d, spools, 3, &err), 0, "prepare");
+	close(open(in_box("new", spools[1].place), O_CREAT | O_WRONLY, 0600));
+	EQUAL(d.ops->publish(&d, spools, 3, &err), -1, "a name that is taken is an error");
+	OK(spools[0].fate == SPOOL_SAFE, "what came before it is safe");
+	OK(spools[1].fate == SPOOL_VOID && spools[2].fate == SPOOL_VOID, "the rest certainly not");
+	EQUAL(count("tmp"), 0, "nothing stays in tmp");
+	OK(strstr(err.text, box) != NULL, "the error names the Maildir");
+	d.ops->release(&d, spools, 3);
+	done(&d);
+
+	account.target.maildir = (char *)"/proc/nonsense/Maildir";
+	err = (struct error){0};
+	EQUAL(d.ops->open(&d, &err), -1, "a place that cannot be made");
+	EQUAL(err.kind, ERR_CANTCREATE, "its kind");
+}
+
+/* Where a message stood when the process died, and where it must be after settle. */
+static void test_settle(void)
+{
+	static const struct {
+		const char *name, *part, *suffix;
+		enum spool_fate fate;
+		const char *then;
+	} rows[] = {
+		{"still in tmp", "tmp", "", SPOOL_SAFE, "new"},
+		{"renamed already", "new", "", SPOOL_SAFE, "new"},
+		{"read already", "cur", ":2,S", SPOOL_SAFE, "cur"},
+		{"read, other suffix", "cur", ",S", SPOOL_SAFE, "cur"},
+		{"moved to cur without flags", "cur", "", SPOOL_SAFE, "cur"},
+		{"nowhere", NULL, "", SPOOL_VOID, NULL},
+	};
+	struct account account;
+	struct deliver d;
+	char names[6][160];
+	struct spool_intent intents[6] = {0};
+	struct spool_past past = {.kind = "maildir", .path = box, .run = RUN, .intents = intents};
+	struct error err = {0};
+
+	fresh(&d, &account);
+	for (size_t i = 0; i < 6; i++) {
+		char with[200];
+
+		snprintf(names[i], sizeof names[i], "17.M%zuP1R" RUN "00000000000%zu.host", i, i);
+		snprintf(with, sizeof with, "%s%s", names[i], rows[i].suffix);
+		if (rows[i].part != NULL)
+			close(open(in_box(rows[i].part, with), O_CREAT | O_WRONLY, 0600));
+		intents[i].place = names[i];
+	}
+	past.count = 6;
+	close(open(in_box("tmp", "17.M9P1R" RUN "999999999999.host"), O_CREAT | O_WRONLY, 0600));
+	close(open(in_box("tmp", "17.M9P1Rffffffffffff999999999999.host"), O_CREAT | O_WRONLY, 0600));
+	EQUAL(d.ops->settle(&d, &past, &err), 0, "settle");
+	for (size_t i = 0; i < 6; i++) {
+		char with[200];
+
+		snprintf(with, sizeof with, "%s%s", names[i], rows[i].suffix);
+		EQUAL(intents[i].fate, rows[i].fate, rows[i].name);
+		if (rows[i].then != NULL)
+			OK(is_there(rows[i].then, with), "it is where it should be");
+	}
+	EQUAL(count("tmp"), 1, "the run's own leftover is swept, another run's is not");
+	EQUAL(count("new"), 2, "none appears twice");
+	for (size_t i = 0; i < 6; i++)
+		intents[i].fate = SPOOL_UNSURE;
+	EQUAL(d.ops->settle(&d, &past, &err), 0, "again");
+	for (size_t i = 0; i < 6; i++)
+		EQUAL(intents[i].fate, rows[i].fate, "and the same");
+	done(&d);
+}
+
+static void test_settle_gone(void)
+{
+	struct spool_intent intents[1] = {{.place = "x"}};
+	struct spool_past past = {.path = "/tmp/mailhaul-no-such", .run = RUN, .intents = intents,
+	                          .count = 1};
+	struct deliver d = {.ops = &deliver_maildir};
+	struct error err = {0};
+
+	EQUAL(d.ops->settle(&d, &past, &err), 0, "a Maildir that is gone");
+	EQUAL(intents[0].fate, SPOOL_VOID, "holds nothing");
+}
+
+int main(void)
+{
+	char command[128];
+
+	if (mkdtemp(base) == NULL)
+		return 99;
+	snprintf(box, sizeof box, "%s/box", base);
+	test_steps();
+	test_failures();
+	test_settle();
+	test_settle_gone();
+	snprintf(command, sizeof command, "rm -rf %s", base);
+	return system(command) == 0 ? tap_end() : 99;
+}

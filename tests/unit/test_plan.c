@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_plan.c - what is fetched, deleted and left: tables of (listing, journal, policy, clock).
+ *
+ * Verdicts: n fetch, new; c fetch, changed; d delete; k kept; b too big; l over the limit; u no
+ * UID; x not listed.
+ */
+#include "config.h"
+
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+#define FOREVER KEEP_FOREVER
+#define DAY 86400
+#define NOW (1000 * (uint64_t)DAY)
+
+/* Entries: delivered so many days ago; GONE: an earlier listing lacked it. */
+#define KNOWN(name, size) {.uid = name, .octets = size}
+#define AGED(name, size, days) {.uid = name, .octets = size, .age = days}
+#define GONE(name, size, days) {.uid = name, .octets = size, .age = days, .missing = true}
+
+/* Messages: uid NULL has none; octets -1 is no LIST line. */
+static const struct row {
+	const char *name;
+	struct { const char *uid; int octets, age; bool missing; } entries[6];
+	struct { const char *uid; int octets; } messages[6];
+	uint64_t keep, max_size, limit;
+	const char *want;
+} rows[] = {
+	/* nothing known */
+	{"nothing", .want = ""},
+	{"new, no keep", {{0}}, {{"a", 10}, {"b", 20}}, 0, .want = "nn"},
+	{"new, keep", {{0}}, {{"a", 10}, {"b", 20}}, FOREVER, .want = "nn"},
+	{"new, keep 30 days", {{0}}, {{"a", 10}}, 30 * DAY, .want = "n"},
+	{"one UID, two new messages", {{0}}, {{"a", 10}, {"a", 10}}, 0, .want = "nn"},
+	{"new without a LIST line", {{0}}, {{"a", -1}}, FOREVER, .want = "n"},
+	{"new of 0 octets", {{0}}, {{"a", 0}}, FOREVER, .want = "n"},
+
+	/* known, and the same */
+	{"delivered, DELE was lost", {KNOWN("a", 10)}, {{"a", 10}}, 0, .want = "d"},
+	{"kept for ever", {AGED("a", 10, 999)}, {{"a", 10}}, FOREVER, .want = "k"},
+	{"kept for a while", {AGED("a", 10, 29)}, {{"a", 10}}, 30 * DAY, .want = "k"},
+	{"kept long enough", {AGED("a", 10, 30)}, {{"a", 10}}, 30 * DAY, .want = "d"},
+	{"the clock was set back", {AGED("a", 10, -5)}, {{"a", 10}}, 30 * DAY, .want = "k"},
+	{"the clock was set back, no keep", {AGED("a", 10, -5)}, {{"a", 10}}, 0, .want = "d"},
+	{"keep was switched off", {AGED("a", 10, 3), AGED("b", 9, 1)}, {{"a", 10}, {"b", 9}, {"c", 8}}, 0,
+	 .want = "ddn"},
+	{"known and new mixed", {KNOWN("a", 10), KNOWN("c", 30)}, {{"a", 10}, {"b", 20}, {"c", 30}, {"d", 4}},
+	 FOREVER, .want = "knkn"},
+	{"entries without a message", {KNOWN("a", 10), KNOWN("b", 20)}, {{"b", 20}}, 0, .want = "d"},
+	{"case matters", {KNOWN("a", 10)}, {{"A", 10}}, FOREVER, .want = "n"},
+	{"a prefix is another UID", {KNOWN("ab", 10)}, {{"a", 10}, {"abc", 10}}, FOREVER, .want = "nn"},
+
+	/* known, and another size */
+	{"changed, no keep", {KNOWN("a", 10)}, {{"a", 11}}, 0, .want = "c"},
+	{"changed, keep", {KNOWN("a", 10)}, {{"a", 11}}, FOREVER, .want = "k"},
+	{"changed, kept for a while", {AGED("a", 10, 5)}, {{"a", 11}}, 30 * DAY, .want = "k"},
+	{"changed, kept long enough", {AGED("a", 10, 50)}, {{"a", 11}}, 30 * DAY, .want = "c"},
+	{"size unknown now, no keep", {KNOWN("a", 10)}, {{"a", -1}}, 0, .want = "c"},
+	{"size unknown now, keep", {KNOWN("a", 10)}, {{"a", -1}}, FOREVER, .want = "k"},
+	{"size unknown then", {KNOWN("a", 0)}, {{"a", 10}}, 0, .want = "c"},
+	{"size unknown both times", {KNOWN("a", 0)}, {{"a", -1}}, 0, .want = "c"},
+	{"0 octets prove nothing", {KNOWN("a", 0)}, {{"a", 0}}, 0, .want = "c"},
+	{"exact ones first", {KNOWN("a", 10), KNOWN("a", 20)}, {{"a", 30}, {"a", 20}, {"a", 10}}, 0,
+	 .want = "ndd"},
+	{"then by UID alone", {KNOWN("a", 10), KNOWN("a", 20)}, {{"a", 30}, {"a", 20}}, 0, .want = "cd"},
+
+	/* one UID and size for several */
+	{"both known, no keep", {KNOWN("a", 10), KNOWN("a", 10)}, {{"a", 10}, {"a", 10}}, 0, .want = "dd"},
+	{"one of two known, no keep", {KNOWN("a", 10)}, {{"a", 10}, {"a", 10}}, 0, .want = "cn"},
+	{"one of two known, keep", {KNOWN("a", 10)}, {{"a", 10}, {"a", 10}}, FOREVER, .want = "kn"},
+	{"two of three, keep", {KNOWN("a", 10), KNOWN("a", 10)}, {{"a", 10}, {"a", 10}, {"a", 10}}, FOREVER,
+	 .want = "kkn"},
+	{"two of three, expired", {AGED("a", 10, 40), AGED("a", 10, 50)}, {{"a", 10}, {"a", 10}, {"a", 10}},
+	 30 * DAY, .want = "ccn"},
+	{"two of three, not expired: they will be", {AGED("a", 10, 1), AGED("a", 10, 50)},
+	 {{"a", 10}, {"a", 10}, {"a", 10}}, 30 * DAY, .want = "ccn"},
+	{"the doubt stays in its size", {KNOWN("a", 10), KNOWN("a", 20)}, {{"a", 10}, {"a", 10}, {"a", 20}}, 0,
+	 .want = "cnd"},
+	{"the doubt stays in its UID", {KNOWN("a", 10), KNOWN("b", 10)}, {{"a", 10}, {"b", 10}, {"a", 10}}, 0,
+	 .want = "cdn"},
+	{"more known than listed", {KNOWN("a", 10), KNOWN("a", 10)}, {{"a", 10}}, 0, .want = "d"},
+
+	/* it was gone, and something like it is back */
+	{"gone and back, no keep", {GONE("a", 10, 5)}, {{"a", 10}}, 0, .want = "c"},
+	{"gone and back, keep", {GONE("a", 10, 5)}, {{"a", 10}}, FOREVER, .want = "k"},
+	{"gone and back, kept for a while", {GONE("a", 10, 5)}, {{"a", 10}}, 30 * DAY, .want = "k"},
+	{"gone and back, kept long enough", {GONE("a", 10, 50)}, {{"a", 10}}, 30 * DAY, .want = "d"},
+	{"one gone, one not", {GONE("a", 10, 5), KNOWN("a", 10)}, {{"a", 10}}, 0, .want = "d"},
+	{"one gone, one not, two listed", {GONE("a", 10, 5), KNOWN("a", 10)}, {{"a", 10}, {"a", 10}}, 0,
+	 .want = "cc"},
+
+	/* no UID */
+	{"no UID, no keep", {{0}}, {{NULL, 10}}, 0, .want = "n"},
+	{"no UID, keep", {{0}}, {{NULL, 10}}, FOREVER, .want = "u"},
+	{"no UID, keep 1 s", {{0}}, {{NULL, 10}}, 1, .want = "u"},
+	{"in no listing", {{0}}, {{NULL, -1}}, 0, .want = "x"},
+	{"in no listing, keep", {{0}}, {{NULL, -1}, {"a", 1}}, FOREVER, .want = "xn"},
+
+	/* limits */
+	{"too big", {{0}}, {{"a", 10}, {"b", 11}, {NULL, 12}}, 0, 10, .want = "nbb"},
+	{"too big, and known", {KNOWN("a", 11), KNOWN("b", 11)}, {{"a", 11}, {"b", 12}}, 0, 10, .want = "db"},
+	{"of unknown size", {{0}}, {{"a", -1}}, 0, 10, .want = "n"},
+	{"limit", {{0}}, {{"a", 1}, {"b", 2}, {"c", 3}}, 0, 0, 2, .want = "nnl"},
+	{"the limit counts what is fetched", {KNOWN("a", 1), KNOWN("b", 2)}, {{"a", 1}, {"z", 99}, {"b", 2},
+	 {"c", 3}, {"d", 4}}, FOREVER, 50, 1, .want = "kbknl"},
+};
+
+static char dir[64];
+static const struct policy forever = {.keep = KEEP_FOREVER};
+
+static struct seen *fresh_journal(void)
+{
+	struct seen *seen = NULL;
+	struct error err = {0};
+	char path[80];
+
+	snprintf(path, sizeof path, "%s/journal", dir);
+	unlink(path);
+	if (seen_open(&seen, dir, &err) == -1)
+		OK(false, err.text);
+	return seen;
+}
+
+static void remember(struct seen *seen, const char *uid, uint64_t octets, uint64_t since)
+{
+	struct spool spool = {.uid = {uid, strlen(uid)}, .octets = octets, .fate = SPOOL_SAFE};
+	struct error err = {0};
+
+	if (seen_settle(seen, &spool, 1, since, &err) == -1)
+		OK(false, err.text);
+}
+
+/* Those that are missing come first, and a listing that has none of them. */
+static struct seen *journal_of(const struct row *row)
+{
+	struct seen *seen = fresh_journal();
+	struct error err = {0};
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < 6 && row->entries[i].uid != NULL; i++)
+			if (row->entries[i].missing == (pass == 0))
+				remember(seen, row->entries[i].uid, (uint64_t)row->entries[i].octets,
+				         NOW - (uint64_t)((int64_t)row->entries[i].age * DAY));
+		if (pass == 0) {
+			seen_take_begin(seen);
+			seen_missing(seen, NOW - DAY, &err);
+		}
+	}
+	return seen;
+}
+
+static void listing_of(const struct row *row, struct listing *listing)
+{
+	uint32_t count = 0;
+	char line[64];
+
+	while (count < 6 && (row->messages[count].uid != NULL || row->messages[count].octets != 0))
+		count++;
+	listing_init(listing, count, 0);
+	for (uint32_t i = 0; i < count; i++) {
+		int octets = row->messages[i].octets;
+
+		if (row->messages[i].uid != NULL)
+			listing_uidl(listing, line, (size_t)snprintf(line, sizeof line, "%u %s", i + 1,
+			                                             row->messages[i].uid));
+		if (octets >= 0)
+			listing_list(listing, line, (size_t)snprintf(line, sizeof line, "%u %d", i + 1,
+			                                             octets));
+	}
+}
+
+/* The plan as verdict letters; '?' where act and why do not go together. */
+static void verdicts(const struct listing *listing, char *to)
+{
+	static const struct { enum message_act act; char letter; } by_why[] = {
+		[WHY_NEW] = {ACT_FETCH, 'n'},      [WHY_CHANGED] = {ACT_FETCH, 'c'},
+		[WHY_KEPT] = {ACT_LEAVE, 'k'},     [WHY_EXPIRED] = {ACT_DELETE, 'd'},
+		[WHY_TOO_BIG] = {ACT_LEAVE, 'b'},  [WHY_LIMIT] = {ACT_LEAVE, 'l'},
+		[WHY_NO_UID] = {ACT_LEAVE, 'u'},   [WHY_UNLISTED] = {ACT_LEAVE, 'x'},
+	};
+
+	for (uint32_t num = 1; num <= listing->count; num++) {
+		const struct message *message = listing_message(listing, num);
+
+		*to++ = message->act == (uint8_t)by_why[message->why].act ? by_why[message->why].letter
+		                                                         : '?';
+	}
+	*to = '\0';
+}
+
+static uint32_t letters(const char *text, const char *set)
+{
+	uint32_t n = 0;
+
+	for (; *text != '\0'; text++)
+		n += strchr(set, *text) != NULL;
+	return n;
+}
+
+static void test_row(const struct row *row)
+{
+	struct policy policy = {.keep = row->keep, .max_size = row->max_size, .limit = row->limit};
+	struct seen *seen = journal_of(row);
+	struct listing listing;
+	struct plan plan;
+	char got[16];
+
+	listing_of(row, &listing);
+	for (int again = 0; again < 2; again++) { /* a plan changes nothing: the next is the same */
+		plan_make(&plan, &listing, seen, &policy, NOW);
+		verdicts(&listing, got);
+		SAME(got, row->want, row->name);
+	}
+	OK(plan.fetch == letters(got, "nc") && plan.remove == letters(got, "d") &&
+	   plan.kept == letters(got, "k") && plan.too_big == letters(got, "b") &&
+	   plan.left == letters(got, "lux"), "the counts are right");
+	listing_free(&listing);
+	seen_close(&seen, true);
+}
+
+/* A message that cannot be told from a delivered one is fetched again; if the session breaks
+ * then, the old entry and the new must not pass for two known messages. */
+static void test_broken_session(void)
+{
+	static const struct row row = {"", {AGED("a", 10, 1)}, {{"a", 10}, {"a", 10}}, .want = ""};
+	struct policy policy = {0};
+	struct seen *seen = journal_of(&row);
+	struct error err = {0};
+	struct listing listing;
+	struct plan plan;
+	char got[16];
+
+	listing_of(&row, &listing);
+	plan_make(&plan, &listing, seen, &policy, NOW);
+	remember(seen, "a", 10, NOW);
+	EQUAL(seen_count(seen), 1, "the delivery takes the old entry's place");
+	seen_close(&seen, false);
+	seen_open(&seen, dir, &err);
+	plan_make(&plan, &listing, seen, &policy, NOW);
+	verdicts(&listing, got);
+	SAME(got, "cn", "one delivered, one not: still nobody knows which");
+	remember(seen, "a", 10, NOW);
+	remember(seen, "a", 10, NOW);
+	plan_make(&plan, &listing, seen, &policy, NOW);
+	verdicts(&listing, got);
+	SAME(got, "dd", "both delivered: both may go");
+	seen_gone(seen, listing_uid(&listing, &listing.messages[0]), 10, &err);
+	seen_gone(seen, listing_uid(&listing, &listing.messages[1]), 10, &err);
+	EQUAL(seen_count(seen), 0, "and nothing is left behind");
+	listing_free(&listing);
+	seen_close(&seen, true);
+}
+
+static void test_facts(void)
+{
+	static const struct row row = {"", {AGED("a", 10, 7), AGED("b", 5, 7)}, {{"a", 10}, {"b", 6}, {"c", 3}},
+	                               .want = ""};
+	struct seen *seen = journal_of(&row);
+	struct policy policy = {0};
+	struct listing listing;
+	struct plan plan;
+
+	listing_of(&row, &listing);
+	plan_make(&plan, &listing, seen, &forever, NOW);
+	EQUAL(listing.messages[0].since, NOW - 7 * DAY, "since when it is kept");
+	EQUAL(listing.messages[2].since, 0, "a new one has no such time");
+	EQUAL(plan.octets, 3, "octets to fetch");
+	plan_make(&plan, &listing, seen, &policy, NOW);
+	EQUAL(plan.octets, 9, "octets to fetch, the changed one among them");
+	EQUAL(listing.messages[1].since, 0, "a changed one has no time of delivery");
+	listing.messages[1].octets = listing.messages[2].octets = UINT64_MAX;
+	plan_make(&plan, &listing, seen, &policy, NOW);
+	EQUAL(plan.octets, UINT64_MAX, "absurd sizes do not overflow");
+	for (int why = WHY_NEW; why <= WHY_UNLISTED; why++)
+		OK(plan_why_text((enum message_why)why)[0] != '\0', "there is a word for it");
+	listing_free(&listing);
+	seen_close(&seen, true);
+}
+
+/* n messages and entries; equal: all of one UID and size. */
+static void test_time(uint32_t n, bool equal, const char *name)
+{
+	struct spool *spools = xcalloc(n, sizeof *spools);
+	char (*uids)[32] = xcalloc(n, sizeof *uids);
+	struct seen *seen = fresh_journal();
+	struct policy policy = {0};
+	struct error err = {0};
+	struct listing listing;
+	struct plan plan;
+	clock_t start;
+	char line[80];
+
+	listing_init(&listing, n, 0);
+	for (uint32_t i = 0; i < n; i++) {
+		snprintf(uids[i], sizeof *uids, "%08x4d3a11f0", equal ? 0 : i);
+		spools[i] = (struct spool){.uid = {uids[i], strlen(uids[i])}, .octets = 1000,
+		                           .fate = SPOOL_SAFE};
+		listing_uidl(&listing, line, (size_t)snprintf(line, sizeof line, "%u %s", i + 1, uids[i]));
+		listing_list(&listing, line, (size_t)snprintf(line, sizeof line, "%u 1000", i + 1));
+	}
+	if (seen_settle(seen, spools, n - 1, NOW, &err) == -1)
+		OK(false, err.text);
+	start = clock();
+	plan_make(&plan, &listing, seen, &policy, NOW);
+	printf("# %s: %u messages planned in %.3f s\n", name, n,
+	       (double)(clock() - start) / CLOCKS_PER_SEC);
+	EQUAL(plan.remove, equal ? 0 : n - 1, name);
+	for (uint32_t i = 0; i < n - 1; i++)
+		seen_gone(seen, spools[i].uid, 1000, &err);
+	OK((double)(clock() - start) / CLOCKS_PER_SEC < 3, "in linear time");
+	listing_free(&listing);
+	seen_close(&seen, true);
+	free(spools);
+	free(uids);
+}
+
+int main(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	char path[80];
+
+	snprintf(dir, sizeof dir, "%s/test_plan.XXXXXX", tmp != NULL && strlen(tmp) < 40 ? tmp : "/tmp");
+	if (mkdtemp(dir) == NULL)
+		return 1;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		test_row(&rows[i]);
+	test_broken_session();
+	test_facts();
+	test_time(100000, false, "all different");
+	test_time(100000, true, "all the same");
+	snprintf(path, sizeof path, "%s/journal", dir);
+	unlink(path);
+	snprintf(path, sizeof path, "%s/lock", dir);
+	unlink(path);
+	rmdir(dir);
+	return tap_end();
+}
