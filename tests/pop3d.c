@@ -18,10 +18,12 @@
  *     often everything was answered and the server had to wait for the next command, first after
  *     the greeting; so a lock-step session of n commands has n flights.  With "delay" the count
  *     does not depend on how the network cuts what was written at once.
+ *     The lines of parallel connections mix.
  * -c  where cert NAME finds NAME.pem and NAME.key (default: .); make-certs.sh makes them
  * -x  serve nothing, write each message into DIRECTORY/1, 2, ... as a client should store it: LF
  *
  * Input is read whenever there is some, whatever is being written: no client can deadlock it.
+ * When it hangs up it lets the client close first, for a second at most.
  *
  * The script is read line by line; "#" and empty lines are passed over.  TEXT is the rest of its
  * line and knows \r \n \t \0 \\ \xNN, as UID, NAME and PASSWORD do; FILE is a path.  Without a
@@ -60,7 +62,7 @@
  *                            TOP RETR DELE NOOP RSET QUIT.  ANY is every line from the client.
  *                            ARG: its first argument, "-": it has none.  nth K: the K-th such
  *                            command of its connection.  conn C: the C-th connection.  Of
- *                            several rules the first that fits acts, but all go on counting
+ *                            several rules the first that fits acts; all of them count
  *
  * Actions that take the command's place:            and those that change its normal answer:
  *   reply TEXT    TEXT and CRLF                       say TEXT       TEXT and CRLF instead of it
@@ -73,9 +75,16 @@
  *   reset         RST                                 cut-reset N    N octets, RST
  *   apply-close   QUIT: delete, then close
  *
+ * The first kind leaves the command undone (reply +OK to DELE deletes nothing); with the second
+ * it has its effect, whatever the client sees (cut 0 of QUIT deletes).  The answers to earlier
+ * commands always go out whole.  "slow" holds up what comes after, too; "split" and "drip" send
+ * each piece on its own (in TLS: as a record).
  * For TLS the octets are those of the handshake, and text goes out in the clear, then silence.
  * A reply to AUTH or RESPONSE that begins with "+ " makes the client's next line a RESPONSE.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
@@ -210,12 +219,12 @@ static int find_word(const char *word, const char *const *list)
 
 /* Events, then commands before the login, after it, and at any time. */
 enum verb {
-	V_GREETING, V_TLS, V_ANY, V_RESPONSE, V_STLS, V_USER, V_PASS, V_AUTH, V_STAT, V_UIDL, V_LIST,
-	V_TOP, V_RETR, V_DELE, V_NOOP, V_RSET, V_CAPA, V_QUIT, V_APOP, V_UTF8, V_UNKNOWN
+	V_GREETING, V_TLS, V_ANY, V_RESPONSE, V_STLS, V_USER, V_PASS, V_AUTH, V_STAT, V_UIDL,
+	V_LIST, V_TOP, V_RETR, V_DELE, V_NOOP, V_RSET, V_CAPA, V_QUIT, V_APOP, V_UTF8, V_UNKNOWN
 };
 static const char *const verbs[] = {
-	"GREETING", "TLS", "ANY", "RESPONSE", "STLS", "USER", "PASS", "AUTH", "STAT", "UIDL", "LIST",
-	"TOP", "RETR", "DELE", "NOOP", "RSET", "CAPA", "QUIT", "APOP", "UTF8", NULL
+	"GREETING", "TLS", "ANY", "RESPONSE", "STLS", "USER", "PASS", "AUTH", "STAT", "UIDL",
+	"LIST", "TOP", "RETR", "DELE", "NOOP", "RSET", "CAPA", "QUIT", "APOP", "UTF8", NULL
 };
 
 /* With a text, a file, a number, or nothing. */
@@ -226,7 +235,8 @@ enum action {
 };
 static const char *const actions[] = {
 	"reply", "raw", "say", "inject", "file", "slow", "drip", "split", "cut", "cut-notls",
-	"cut-reset", "accept", "stall", "ignore", "apply-close", "close", "close-noapply", "reset", NULL
+	"cut-reset", "accept", "stall", "ignore", "apply-close", "close", "close-noapply", "reset",
+	NULL
 };
 
 /* Not yet; close_notify and FIN; FIN; RST; it is broken already. */
@@ -258,13 +268,12 @@ struct message {
 /* Strings live as long as the process. */
 static struct {
 	const char *name, *cert_dir, *transcript;
-	FILE *file;    /* the script, and */
-	unsigned line; /* its line, while it is read */
-	char **lines;  /* that others point into */
-	int tls;        /* TLS_... */
-	int pipelining; /* PIPELINING_... */
+	FILE *file;           /* the script, */
+	unsigned line;        /* its line while it is read, and */
+	char **lines;         /* all lines: others point into them */
+	int tls, pipelining;  /* TLS_..., PIPELINING_... */
 	const char *cert, *priority, *user, *password, *greeting, *stat, *persist;
-	struct buf capa[3]; /* strings, each with its NUL: plain, after TLS, after the login */
+	struct buf capa[3];   /* strings, each with its NUL: plain, after TLS, after the login */
 	bool no_stuffing, lf_only, parallel, ipv6;
 	uint64_t delay, cut_after, cut_conn;
 	enum ending cut_how;
@@ -278,8 +287,8 @@ static struct {
 	gnutls_priority_t priorities;
 	sigset_t old_mask;    /* lets SIGTERM in: for ppoll */
 } srv = {.cert_dir = ".", .cert = "server", .priority = "NORMAL", .user = "joe",
-	.password = "secret", .pipelining = PIPELINING_WORKS, .greeting = "pop3d ready", .cut_after = NO_LIMIT, .log_fd = -1,
-	.life = {-1, -1}};
+	.password = "secret", .greeting = "pop3d ready", .pipelining = PIPELINING_WORKS,
+	.cut_after = NO_LIMIT, .log_fd = -1, .life = {-1, -1}};
 
 static volatile sig_atomic_t stop;
 
@@ -306,8 +315,8 @@ static size_t message_head(const struct message *m, char *to, size_t size)
 /* Line n of a generated message, each another; some test stuffing, some quoting. */
 static void message_line(const struct message *m, uint64_t n, char line[LINE])
 {
-	static const char text[] = "the quick brown fox jumps over the lazy dog, and the five boxing "
-	    "wizards jump quickly past the quiet sphinx of black quartz; ";
+	static const char text[] = "the quick brown fox jumps over the lazy dog, and the five "
+	    "boxing wizards jump quickly past the quiet sphinx of black quartz; ";
 	uint64_t key = (uint64_t)m->number << 36 | n;
 
 	line[0] = n % 40 == 7 ? '.' : '#';
@@ -999,7 +1008,7 @@ static void run_scripted(struct conn *c, enum verb verb, char *arg, const struct
 	flush(c); /* what came before is not the rule's business */
 	if (r->action == A_SLOW)
 		sleep_until(c, now_us() + (int64_t)r->n * 1000);
-	if (replace_command(c, r, verb, arg))
+	if (c->end != END_NONE || replace_command(c, r, verb, arg))
 		return;
 	shape_answer(c, r);
 	c->muted = r->action == A_SAY;
@@ -1019,6 +1028,8 @@ static void perform(struct conn *c, enum verb verb, char *arg)
 {
 	const struct rule *r = find_rule(c, verb, arg);
 
+	if (c->end != END_NONE)
+		return;
 	if (r)
 		run_scripted(c, verb, arg, r);
 	else
@@ -1031,8 +1042,7 @@ static void perform(struct conn *c, enum verb verb, char *arg)
 		c->shake_next = false;
 		flush(c);
 		drain(c, 0);
-		if (c->end == END_NONE)
-			perform(c, V_TLS, c->line.p + strlen(c->line.p));
+		perform(c, V_TLS, c->line.p + strlen(c->line.p));
 	}
 }
 
@@ -1102,7 +1112,8 @@ static void hang_up(struct conn *c)
 	if (c->end == END_RST) {
 		while (ioctl(c->fd, TIOCOUTQ, &unsent) == 0 && unsent > 0 && now_us() < until)
 			wait_fd(-1, 0, now_us() + 1000);
-		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
+		    sizeof(struct linger));
 	} else {
 		shutdown(c->fd, SHUT_WR);
 		while (!c->socket_eof && c->end != END_LOST && now_us() < until)
@@ -1120,12 +1131,12 @@ static void converse(struct conn *c)
 		perform(c, V_TLS, none);
 	if (c->cut_left == 0)
 		end_connection(c, srv.cut_how);
-	sleep_until(c, now_us() + (int64_t)srv.delay * 1000);
-	if (c->end == END_NONE)
-		perform(c, V_GREETING, none);
+	if (srv.delay > 0 && c->end == END_NONE)
+		sleep_until(c, now_us() + (int64_t)srv.delay * 1000);
+	perform(c, V_GREETING, none);
 	while (next_command(c))
 		;
-	end_connection(c, END_FIN);
+	end_connection(c, END_TLS);
 	hang_up(c);
 	transmit(c); /* the last words of the transcript */
 }
@@ -1409,9 +1420,10 @@ static const struct knob {
 	{"capa", .strings = &srv.capa[0]}, {"capa-tls", .strings = &srv.capa[1]},
 	{"capa-login", .strings = &srv.capa[2]}, {"no-stuffing", .flag = &srv.no_stuffing},
 	{"lf-only", .flag = &srv.lf_only}, {"parallel", .flag = &srv.parallel},
-	{"ipv6", .flag = &srv.ipv6}, {"user", read_user}, {"no-capa", read_no_capa},
-	{"message", read_message}, {"messages", read_messages}, {"list-octets", read_list_octets},
-	{"cut-after", read_cut_after}, {"on", read_rule}
+	{"ipv6", .flag = &srv.ipv6}, {"user", .read = read_user}, {"no-capa", .read = read_no_capa},
+	{"message", .read = read_message}, {"messages", .read = read_messages},
+	{"list-octets", .read = read_list_octets}, {"cut-after", .read = read_cut_after},
+	{"on", .read = read_rule}
 };
 
 static void read_line(char *rest)
@@ -1659,7 +1671,8 @@ int main(int argc, char **argv)
 		case 'x': extract_to = optarg; break;
 		default:
 			if (option != 'n' || !parse_number(optarg, &limit))
-				die(2, "usage: pop3d [-p FILE] [-t FILE] [-c DIR] [-n N] [-x DIR] SCRIPT");
+				die(2, "usage: pop3d [-p FILE] [-t FILE] [-c DIR] [-n N] "
+				    "[-x DIR] SCRIPT");
 		}
 	}
 	if (argc != optind + 1)

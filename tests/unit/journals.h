@@ -114,6 +114,11 @@ static inline void add(struct seen *seen, const char *uid, uint64_t octets, uint
 
 static const char *const uids[] = {"a", "b", "-", "%", "a b\t\n", "\xff\xfe", "UID1-1795295408", "zz"};
 
+static inline int by_text(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
 /* All that the journal knows, as text: past deliveries, then entries of the UIDs above, in an
  * order that does not depend on how they came to be. */
 static inline void show(struct seen *seen, char *to, size_t size)
@@ -139,7 +144,7 @@ static inline void show(struct seen *seen, char *to, size_t size)
 			snprintf(sorted[found++], sizeof sorted[0], "%zu/%llu@%llu!%llu\n", u,
 			         (unsigned long long)entry->octets, (unsigned long long)entry->since,
 			         (unsigned long long)entry->missing);
-		qsort(sorted, found, sizeof sorted[0], (int (*)(const void *, const void *))strcmp);
+		qsort(sorted, found, sizeof sorted[0], by_text);
 		for (size_t i = 0; i < found; i++)
 			at += (size_t)snprintf(to + at, size - at, "%s", sorted[i]);
 	}

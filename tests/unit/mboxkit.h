@@ -419,21 +419,12 @@ static inline bool recovers(enum other who, const char *when)
 		good = good && n == whole + 1 + (size_t)late;
 	if (who == NOBODY)
 		good = good && !has_hole();
-	if (!good || dotlocks != 0)
+	good = good && dotlocks == 0;
+	if (!good)
 		printf("# %s: %zu mails, ours %d %d %d, old %d, late %d, fates %d %d %d\n", when, n,
 		       times[0], times[1], times[2], old, late, (int)book->fates[0],
 		       (int)book->fates[1], (int)book->fates[2]);
 	return good;
-}
-
-/* The dotlock of the dead is younger than five minutes, so nobody would break it. */
-static inline void age_dotlock(void)
-{
-	char lock[200];
-	struct timespec then[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
-
-	snprintf(lock, sizeof lock, "%s.lock", box);
-	utimensat(AT_FDCWD, lock, then, 0);
 }
 
 /* -- a place of our own ------------------------------------------------------------------- */

@@ -257,6 +257,8 @@ static void test_printable(void)
 		{"the last character", "\xf4\x8f\xbf\xbf", 4, 64, "\xf4\x8f\xbf\xbf"},
 		{"beyond the last character", "\xf4\x90\x80\x80", 4, 64, "\\xf4\\x90\\x80\\x80"},
 		{"no such first byte", "\xf5\x80\x80\x80", 4, 64, "\\xf5\\x80\\x80\\x80"},
+		{"nor such", "\xf8\x90\x80\x80\xfc\x90\x80\x80", 8, 64,
+	     "\\xf8\\x90\\x80\\x80\\xfc\\x90\\x80\\x80"},
 		{"0xff", "\xff", 1, 64, "\\xff"},
 		{"overlong 2", "\xc0\xaf\xc1\xbf", 4, 64, "\\xc0\\xaf\\xc1\\xbf"},
 		{"overlong 3", "\xe0\x9f\xbf", 3, 64, "\\xe0\\x9f\\xbf"},

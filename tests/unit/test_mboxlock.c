@@ -212,7 +212,7 @@ static void test_both(void)
 {
 	struct mboxlock lock = {0}, second = {0};
 	struct error err = {0};
-	char text[32] = "", want[32];
+	char text[64] = "", want[32];
 	struct flock all = {.l_type = F_WRLCK};
 	int fd;
 
@@ -326,7 +326,7 @@ static pid_t dead_pid(void)
 
 static void test_stale(void)
 {
-	char dead[16], alive[16], own[16];
+	char dead[16], alive[16], own[16], dead_run[32];
 	const struct {
 		const char *name, *text;
 		time_t age;
@@ -343,9 +343,12 @@ static void test_stale(void)
 		{"zero", "0", 4000, false},
 		{"negative", "-1\n", 4000, false},
 		{"huge", "99999999999999999999\n", 4000, false},
+		{"dead, old, with a run", dead_run, 400, true},
+		{"dead, young, with a run", dead_run, 200, false},
 	};
 
 	snprintf(dead, sizeof dead, "%ld\n", (long)dead_pid());
+	snprintf(dead_run, sizeof dead_run, "%s0123456789ab\n", dead);
 	snprintf(alive, sizeof alive, "%ld\n", (long)getppid());
 	snprintf(own, sizeof own, "%ld", (long)getpid());
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -362,6 +365,34 @@ static void test_stale(void)
 	mkdir(dot, 0700);
 	age(dot, 4000);
 	EQUAL(take(&(struct error){0}), -1, "a directory is no stale lock");
+	clear();
+}
+
+/* The lock file of a run that is known to be dead goes at once, and no other. */
+static void test_sweep(void)
+{
+	static const struct {
+		const char *text;
+		bool swept;
+	} rows[] = {
+		{"1\n0123456789ab\n", true}, {"1\n0123456789ac\n", false}, {"1\n", false},
+		{"0123456789ab\n", false},    {"", false},
+	};
+	struct mboxlock lock = {.run = "0123456789ab"};
+	struct error err = {0};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		put(dot, rows[i].text);
+		mboxlock_sweep(box, "0123456789ab");
+		EQUAL(is_there(dot), !rows[i].swept, rows[i].text);
+	}
+	clear();
+	mboxlock_sweep(box, "0123456789ab");
+	EQUAL(mboxlock_take(&lock, box, true, &err), 0, "locked as that run");
+	mboxlock_sweep(box, "0123456789ab");
+	OK(!is_there(dot), "it bears it");
+	mboxlock_release(&lock);
+	SAME(lock.run, "0123456789ab", "and keeps it");
 	clear();
 }
 
@@ -445,6 +476,7 @@ int main(void)
 	test_replaced();
 	test_fcntl_of_others();
 	test_stale();
+	test_sweep();
 	test_waiting();
 	test_unwritable();
 	return rmdir(base) == 0 ? tap_end() : 99;

@@ -113,7 +113,6 @@ static void test_kills(enum other who, bool received)
 			*book = (struct book){0};
 			more = killed(child_delivers, how, n) || more;
 			act(who);
-			age_dotlock();
 			snprintf(when, sizeof when, "call %d %s", n, how == DIE ? "not begun" : "half done");
 			bad += !recovers(who, when);
 			points++;
@@ -138,9 +137,7 @@ static void test_second_kills(enum other who)
 			*book = (struct book){0};
 			more = killed(child_delivers, DIE_HALF, n);
 			act(who);
-			age_dotlock();
 			again = killed(child_settles, m % 2 ? DIE : DIE_HALF, m / 2);
-			age_dotlock();
 			book->settled = false;
 			snprintf(when, sizeof when, "call %d, then %d", n, m);
 			bad += !recovers(who, when);
@@ -175,7 +172,6 @@ static void test_blank_lines(void)
 		die_at = PREPARED;
 		OK(killed(child_delivers, NEVER, 0) && book->intended, rows[i].name);
 		die_at = NOWHERE;
-		age_dotlock();
 		want = slurp(box);
 		str_puts(&want, rows[i].head);
 		while (want.len < sizeof old_mail + 2 * BIG)
@@ -215,7 +211,6 @@ static void test_token_anywhere(void)
 		die_at = PUBLISHED;
 		bad += !killed(child_delivers, NEVER, 0);
 		die_at = NOWHERE;
-		age_dotlock();
 		mbox = slurp(box);
 		moved = (struct str){.max = 1u << 24};
 		front = (size_t)((char *)memmem(mbox.s, mbox.len, token, SPOOL_TOKEN) - mbox.s);

@@ -264,7 +264,7 @@ static const struct {
 	{"limit", "4294967296", "0 to 4294967295"},
 	{"limit", "k", "0 to 4294967295"},
 	{"auto", "maybe", "yes or no"},
-	{"passwrod", "x", "did you mean password?"},
+	{"passwrod", "x", "did you mean 'password'?"},
 	{"frobnicate", "x", "there is no such option"},
 	{"jobs", "4", "an option of the run"},
 	{"\033[2J", "x", "\\x1b[2J: there is no such option"},
@@ -325,7 +325,7 @@ static void test_run(void)
 	EQUAL(run.jobs, 256, "what is refused changes nothing");
 	OK(option_set_run(&run, "host", "a", &err) == -1 && strstr(err.text, "of an account"),
 	   "an account's option for the run");
-	OK(option_set_run(&run, "job", "1", &err) == -1 && strstr(err.text, "did you mean jobs"),
+	OK(option_set_run(&run, "job", "1", &err) == -1 && strstr(err.text, "did you mean 'jobs'?"),
 	   "did you mean jobs");
 }
 

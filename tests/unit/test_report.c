@@ -395,7 +395,9 @@ static void test_progress(void)
 /* Closing takes the line away, too; and a name of many bytes is cut between characters. */
 static void test_close(void)
 {
-	static const struct account umlaut = {.name = (char *)"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"};
+	static const struct account umlaut = {
+		.name = (char *)"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4",
+	};
 	struct report *report = report_open(&(struct report_style)TERMINAL, &umlaut, 1);
 	int slave = -1, screen = fresh_terminal(&slave);
 	char text[8192];

@@ -13,35 +13,20 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <signal.h>
 #include <spawn.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "tap.h"
+#include "loopback.h"
 
 #define ANY_VERSION "NORMAL"
-#define FLOOD ((size_t)20 << 20)
+#define FLOOD ((size_t)8 << 20)
 
 extern char **environ;
 
 static char localhost[] = "localhost", address[] = "127.0.0.1";
-static struct server server;
-static struct conn conn;
-static struct error err;
-static pid_t child;
-
 /* What the next server does. */
 static const char *cert, *priorities;
 static bool wants_client;
-static void (*talk)(gnutls_session_t session, int fd);
+static int (*talk)(gnutls_session_t session, int fd);
 
 /* -- certificates ------------------------------------------------------------------------- */
 
@@ -146,92 +131,90 @@ static void clear_directory(void)
 
 /* -- servers ------------------------------------------------------------------------------ */
 
-static void nap(int ms)
+/* The handshake, and what is talked then: 0, or 100 and the alert where the client refuses. */
+static int serve(gnutls_session_t session, int fd)
 {
-	poll(NULL, 0, ms);
-}
-
-/* Serves TLS; the exit status is 100 and the alert where the client refuses. */
-static void play_tls(int fd)
-{
-	gnutls_certificate_credentials_t credentials;
-	gnutls_session_t session;
 	int rc;
 
-	if (gnutls_certificate_allocate_credentials(&credentials) < 0 ||
-	    gnutls_certificate_set_x509_key_file(credentials, path(cert, ".pem"), path("srv", ".key"),
-	                                         GNUTLS_X509_FMT_PEM) < 0 ||
-	    gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL) < 0 ||
-	    gnutls_priority_set_direct(session, priorities, NULL) < 0 ||
-	    gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials) < 0)
-		_exit(99);
 	if (wants_client)
 		gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
 	gnutls_transport_set_int(session, fd);
 	do
 		rc = gnutls_handshake(session);
 	while (rc < 0 && !gnutls_error_is_fatal(rc));
+	if (rc == 0)
+		return talk(session, fd);
 	if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED)
-		_exit(100 + (int)gnutls_alert_get(session));
-	if (rc < 0) {
-		gnutls_alert_send_appropriate(session, rc);
-		nap(20);
-		_exit(2);
-	}
-	talk(session, fd);
+		return 100 + (int)gnutls_alert_get(session);
+	gnutls_alert_send_appropriate(session, rc);
+	nap(20);
+	return 2;
 }
 
-static void play_plain_greeting(int fd)
+static int play_tls(int fd)
 {
-	char buf[1000];
+	gnutls_certificate_credentials_t credentials;
+	gnutls_session_t session;
+	int rc = 99;
 
-	(void)!write(fd, "+OK hello\r\n", 11);
-	while (read(fd, buf, sizeof(buf)) > 0)
-		;
+	gnutls_certificate_allocate_credentials(&credentials);
+	gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);
+	if (gnutls_certificate_set_x509_key_file(credentials, path(cert, ".pem"), path("srv", ".key"),
+	                                         GNUTLS_X509_FMT_PEM) == 0 &&
+	    gnutls_priority_set_direct(session, priorities, NULL) == 0 &&
+	    gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials) == 0)
+		rc = serve(session, fd);
+	gnutls_deinit(session);
+	gnutls_certificate_free_credentials(credentials);
+	return rc;
 }
 
-static void play_silence(int fd)
+static int play_plain_greeting(int fd)
 {
-	char buf[1000];
-
-	while (read(fd, buf, sizeof(buf)) > 0)
-		;
+	say(fd, "+OK hello\r\n", 11);
+	return (int)hear_all(fd);
 }
 
-static void play_hang_up(int fd)
+static int play_silence(int fd)
+{
+	return (int)hear_all(fd);
+}
+
+static int play_hang_up(int fd)
 {
 	nap(10);
 	close(fd);
+	return 0;
 }
 
 /* STLS, with a word behind it that TLS should have carried. */
-static void play_injection(int fd)
+static int play_injection(int fd)
 {
 	char buf[1000];
 
 	(void)!read(fd, buf, sizeof(buf));
-	(void)!write(fd, "+OK go\r\n+OK forged\r\n", 20);
-	play_tls(fd);
+	say(fd, "+OK go\r\n+OK forged\r\n", 20);
+	return play_tls(fd);
 }
 
-static void play_late_injection(int fd)
+static int play_late_injection(int fd)
 {
 	char buf[1000];
 
 	(void)!read(fd, buf, sizeof(buf));
-	(void)!write(fd, "+OK go\r\n", 8);
+	say(fd, "+OK go\r\n", 8);
 	nap(50);
-	(void)!write(fd, "+OK forged\r\n", 12);
-	play_tls(fd);
+	say(fd, "+OK forged\r\n", 12);
+	return play_tls(fd);
 }
 
-static void play_stls(int fd)
+static int play_stls(int fd)
 {
 	char buf[1000];
 
 	(void)!read(fd, buf, sizeof(buf));
-	(void)!write(fd, "+OK go\r\n", 8);
-	play_tls(fd);
+	say(fd, "+OK go\r\n", 8);
+	return play_tls(fd);
 }
 
 static void send_all(gnutls_session_t session, const char *bytes, size_t len)
@@ -247,7 +230,7 @@ static void send_all(gnutls_session_t session, const char *bytes, size_t len)
 }
 
 /* Greets with the SNI it got, then "+OK" to every piece it reads. */
-static void talk_echo(gnutls_session_t session, int fd)
+static int talk_echo(gnutls_session_t session, int fd)
 {
 	char buf[1000], name[200] = "nothing";
 	size_t size = sizeof(name);
@@ -259,33 +242,36 @@ static void talk_echo(gnutls_session_t session, int fd)
 	send_all(session, buf, (size_t)snprintf(buf, sizeof(buf), "+OK %s\r\n", name));
 	while ((n = gnutls_record_recv(session, buf, sizeof(buf))) > 0)
 		send_all(session, "+OK\r\n", 5);
-	_exit(n == 0 ? 0 : 4); /* 0: the client said goodbye */
+	return n == 0 ? 0 : 4; /* 0: the client said goodbye */
 }
 
-static void talk_bye(gnutls_session_t session, int fd)
+static int talk_bye(gnutls_session_t session, int fd)
 {
 	send_all(session, "+OK hi\r\n", 8);
 	gnutls_bye(session, GNUTLS_SHUT_WR);
 	close(fd);
+	return 0;
 }
 
-static void talk_cut(gnutls_session_t session, int fd)
+static int talk_cut(gnutls_session_t session, int fd)
 {
 	send_all(session, "+OK hi\r\n", 8);
 	close(fd);
+	return 0;
 }
 
-static void talk_rehandshake(gnutls_session_t session, int fd)
+static int talk_rehandshake(gnutls_session_t session, int fd)
 {
 	char c;
 
 	(void)fd;
 	gnutls_rehandshake(session);
 	gnutls_record_recv(session, &c, 1);
+	return 0;
 }
 
 /* Sends all its mail before it reads a word; then says how much it heard. */
-static void talk_flood(gnutls_session_t session, int fd)
+static int talk_flood(gnutls_session_t session, int fd)
 {
 	static char block[65536], text[64];
 	struct timeval second = {.tv_sec = 1};
@@ -298,43 +284,7 @@ static void talk_flood(gnutls_session_t session, int fd)
 	while ((n = gnutls_record_recv(session, block, sizeof(block))) > 0)
 		heard += (size_t)n;
 	send_all(session, text, (size_t)snprintf(text, sizeof(text), "+OK %zu\r\n", heard));
-}
-
-/* Forks a server that plays once, and dials it. */
-static void meet(void (*play)(int fd))
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(at);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (bind(fd, (struct sockaddr *)&at, len) == -1 || listen(fd, 1) == -1 ||
-	    getsockname(fd, (struct sockaddr *)&at, &len) == -1)
-		exit(99);
-	server.port = ntohs(at.sin_port);
-	fflush(stdout);
-	child = fork();
-	if (child == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		signal(SIGPIPE, SIG_IGN);
-		play(accept(fd, NULL, NULL));
-		_exit(0);
-	}
-	close(fd);
-	conn = (struct conn){0};
-	err = (struct error){0};
-	if (!OK(conn_dial(&conn, &server, &err) == 0, "dialled")) {
-		printf("# %s\n", err.text);
-		kill(child, SIGKILL);
-	}
-}
-
-static int part(void)
-{
-	int status = -1;
-
-	conn_close(&conn);
-	waitpid(child, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	return 0;
 }
 
 /* -- trust -------------------------------------------------------------------------------- */
@@ -419,8 +369,7 @@ static void test_judgement(const struct judgement *j, const char *versions)
 	} else {
 		OK(conn_start_tls(&conn, trust, &err) == -1 && err.kind == ERR_UNAVAILABLE, j->what);
 		for (size_t i = 0; i < 4 && j->said[i]; i++)
-			if (!OK(strstr(err.text, j->said[i]), j->said[i]))
-				printf("# %s\n", err.text);
+			says(j->said[i]);
 		EQUAL(part(), 100 + GNUTLS_A_BAD_CERTIFICATE, "the server is told");
 	}
 	free(server.host);
@@ -432,7 +381,7 @@ static void test_judgement(const struct judgement *j, const char *versions)
 
 static struct tls_trust *trust; /* in our CA */
 
-static void begin(const char *versions, void (*what)(gnutls_session_t, int))
+static void begin_tls(const char *versions, int (*what)(gnutls_session_t, int))
 {
 	cert = "good";
 	priorities = versions;
@@ -442,11 +391,10 @@ static void begin(const char *versions, void (*what)(gnutls_session_t, int))
 
 static void test_versions(void)
 {
-	begin("NORMAL:-VERS-ALL:+VERS-TLS1.1", talk_echo);
-	if (!OK(conn_start_tls(&conn, trust, &err) == -1 && err.kind == ERR_UNAVAILABLE &&
-	            strstr(err.text, "does not offer TLS 1.2"),
-	        "TLS 1.1 is not enough"))
-		printf("# %s\n", err.text);
+	begin_tls("NORMAL:-VERS-ALL:+VERS-TLS1.1", talk_echo);
+	OK(conn_start_tls(&conn, trust, &err) == -1 && err.kind == ERR_UNAVAILABLE,
+	   "TLS 1.1 is not enough");
+	says("does not offer TLS 1.2");
 	part();
 }
 
@@ -455,14 +403,14 @@ static void test_ends(const char *versions)
 	const char *line;
 	size_t len;
 
-	begin(versions, talk_bye);
+	begin_tls(versions, talk_bye);
 	OK(conn_start_tls(&conn, trust, &err) == 0, versions);
 	OK(conn_line(&conn, &line, &len, &err) == 0 && len == 6, "a last line");
 	OK(conn_line(&conn, &line, &len, &err) == -1 && err.kind == ERR_TEMP &&
 	       strstr(err.text, "localhost closed the connection"),
 	   "the end with a goodbye");
 	part();
-	begin(versions, talk_cut);
+	begin_tls(versions, talk_cut);
 	conn_start_tls(&conn, trust, &err);
 	OK(conn_line(&conn, &line, &len, &err) == 0 && len == 6, "a line before the cut");
 	for (int i = 0; i < 2; i++)
@@ -477,12 +425,12 @@ static void test_refusals(void)
 	const char *line;
 	size_t len;
 
-	begin("NORMAL:-VERS-ALL:+VERS-TLS1.2", talk_rehandshake);
+	begin_tls("NORMAL:-VERS-ALL:+VERS-TLS1.2", talk_rehandshake);
 	conn_start_tls(&conn, trust, &err);
 	OK(conn_line(&conn, &line, &len, &err) == -1 && err.kind == ERR_PROTOCOL, "renegotiation");
 	part();
 	wants_client = true;
-	begin("NORMAL:-VERS-ALL:+VERS-TLS1.3", talk_echo);
+	begin_tls("NORMAL:-VERS-ALL:+VERS-TLS1.3", talk_echo);
 	if (conn_start_tls(&conn, trust, &err) == 0)
 		conn_line(&conn, &line, &len, &err);
 	OK(err.kind == ERR_UNAVAILABLE && strstr(err.text, "client certificate"),
@@ -498,7 +446,7 @@ static void test_flood(const char *versions)
 	const char *line;
 	char *data, want[64];
 
-	begin(versions, talk_flood);
+	begin_tls(versions, talk_flood);
 	conn_start_tls(&conn, trust, &err);
 	conn_expect(&conn, "testing");
 	while (conn.out.len + 20 < CONN_MAX_OUT && conn_put(&conn, "RETR 1234567890", NULL, &err) == 0)
@@ -519,7 +467,7 @@ static void test_flood(const char *versions)
 
 /* -- what is no TLS ----------------------------------------------------------------------- */
 
-static void test_handshake(void (*play)(int), enum error_kind kind, const char *said)
+static void test_handshake(int (*play)(int), enum error_kind kind, const char *said)
 {
 	uint64_t start;
 
@@ -528,14 +476,14 @@ static void test_handshake(void (*play)(int), enum error_kind kind, const char *
 	nap(20);
 	start = clock_ms();
 	OK(conn_start_tls(&conn, trust, &err) == -1 && err.kind == kind, said);
-	if (!OK(strstr(err.text, said) && strstr(err.text, "localhost"), "in words"))
-		printf("# %s\n", err.text);
+	says(said);
+	says("localhost");
 	OK(clock_ms() - start < 1500, "in time");
 	part();
 	server.connect_timeout = 5;
 }
 
-static void test_stls(void (*play)(int), enum error_kind kind, const char *what)
+static void test_stls(int (*play)(int), enum error_kind kind, const char *what)
 {
 	const char *line;
 	size_t len;
