@@ -24,7 +24,7 @@ enum option_type {
 	OPTION_DURATION, /* a number and s, m, h, d or w; seconds without a letter */
 	OPTION_SIZE,     /* a number and k, M or G (powers of 1024); bytes without a letter */
 	OPTION_WORD,     /* one of words[] */
-	OPTION_KEEP      /* no, yes or a duration */
+	OPTION_KEEP      /* no, yes or a duration with its letter: a bare number may mean either */
 };
 
 /* Where a value came from; a later one beats an earlier one, twice the same is an error. */
@@ -86,7 +86,7 @@ int option_set_run(struct run_options *run, const char *name, const char *value,
 
 /* Judges the finished account and settles what depends on other options (tls by the port, the
  * port by tls; stdout implies keep unless keep was set on the command line).  ERR_CONFIG: says
- * what is missing or contradicts, e.g. no host, no destination, cleartext not allowed. */
+ * what is missing or contradicts, e.g. no host, no destination. */
 int option_check(struct account *account, struct error *err);
 
 /* True where the row's value in account differs from "absent"; text gets it as it would be
