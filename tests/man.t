@@ -1,23 +1,36 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# man.t - mandoc has nothing to say against the manuals.
-if ! command -v mandoc >/dev/null; then
-	echo "1..0 # SKIP mandoc is not installed"
-	exit 0
-fi
-count=0
-for page in "$top_srcdir"/man/*.[15]; do
-	test -f "$page" || continue
-	count=$((count + 1))
-	if faults=$(mandoc -T lint -W warning "$page" 2>&1); then
-		echo "ok $count - ${page##*/}"
+# man.t - the manuals say what the program knows: every option of the table, and no other; and
+# mandoc has nothing to say against them.
+. "$top_srcdir/tests/tap.sh"
+
+man=$top_srcdir/man
+mailhaul --help > "$work/help"
+
+# --help lists the command line's options first, then those of the table.
+sed -n '/^Account options/,$ s/^  \([a-z_]*\) .*/\1/p' "$work/help" | sort > "$work/table"
+sed -n 's/^\.It Cm \([a-z_]*\) No = .*/\1/p' "$man/mailhaul-config.5" | sort > "$work/paragraphs"
+ok "there are options to compare" test -s "$work/table"
+ok "every option has its paragraph, and every paragraph its option" \
+	diff "$work/table" "$work/paragraphs"
+
+sed -n '/^Account options/q; s/^  .*--\([a-z-]*\) .*/\1/p' "$work/help" | sort > "$work/flags"
+sed -n '/^\.It Fl/ { s/.*Fl .*-\{0,1\} -\([a-z][a-z-]*\).*/\1/; s/^\.It Fl -\([a-z-]*\).*/\1/; p; }' \
+	"$man/mailhaul.1" | sort > "$work/described"
+ok "every option of the command line is described, and no other" \
+	diff "$work/flags" "$work/described"
+
+# Every exit status of base.h, and no other.
+sed -n 's/^\tERR_[A-Z]*, *\/\* \([0-9]*\):.*/\1/p' "$top_srcdir/src/base.h" > "$work/codes"
+sed -n '/^\.Sh EXIT STATUS/,/^\.El/ s/^\.It \([1-9][0-9]*\)$/\1/p' "$man/mailhaul.1" > "$work/told"
+ok "every exit status is told" diff "$work/codes" "$work/told"
+
+for page in "$man/mailhaul.1" "$man/mailhaul-config.5"; do
+	if command -v mandoc >/dev/null; then
+		ok "${page##*/} is clean" sh -c 'test -z "$(mandoc -T lint -W warning "$1" 2>&1 | tee /dev/stderr)"' - "$page"
 	else
-		echo "not ok $count - ${page##*/}"
-		echo "$faults" | sed 's/^/# /'
+		tests=$((tests + 1))
+		echo "ok $tests - ${page##*/} # SKIP mandoc is not installed"
 	fi
 done
-if [ $count = 0 ]; then
-	echo "1..0 # SKIP there are no manuals"
-else
-	echo "1..$count"
-fi
+finish
