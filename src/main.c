@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - the door: arguments in, exit status out.
+ *
+ * The process is made safe, the arguments are read, the configuration is loaded, accounts are
+ * chosen and judged, missing passwords are asked for, and the supervisor does the rest.
+ *
+ * Whatever is wrong with the command line or the configuration is said before anything is
+ * dialled: usage is exit status 64, configuration 78.  A run that a signal has ended dies by that
+ * signal, so that scripts and shells can see it.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/gnutls.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "account.h"
+#include "arguments.h"
+#include "base.h"
+#include "child.h"
+#include "conf.h"
+#include "option.h"
+#include "report.h"
+#include "secret.h"
+#include "supervisor.h"
+#include "url.h"
+
+#define MAX_NAME 64 /* bytes of an account's name that are compared for "did you mean" */
+
+/* The accounts of this run. */
+struct selection {
+	struct account *accounts; /* owned */
+	size_t count;
+};
+
+/* -- the process -------------------------------------------------------------------------- */
+
+/* Descriptors 0 to 2 must be taken, or a file of ours would get one of them and somebody's words.
+ * They are opened the wrong way round: using them fails, as it would if they were closed. */
+static void fill_descriptors(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
+		    open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+			_exit(error_exit_code(ERR_BUG));
+}
+
+static void make_safe(void)
+{
+	fill_descriptors();
+	umask(077);
+	signal(SIGPIPE, SIG_IGN);
+#if defined(PR_SET_DUMPABLE) && !defined(MAILHAUL_SANITIZERS)
+	(void)prctl(PR_SET_DUMPABLE, 0); /* no core file holds a password; no ptrace */
+#endif
+}
+
+/* Says what went wrong before there was anything to run.  Returns the exit status. */
+static int fail(const struct error *err)
+{
+	struct report *report = report_open(&(struct report_style){0}, NULL, 0);
+
+	report_complain(report, err);
+	return report_close(&report);
+}
+
+/* -- what is printed and no more ---------------------------------------------------------- */
+
+static int end_output(void)
+{
+	struct error err;
+
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	error_sys(&err, ERR_IO, "standard output");
+	return fail(&err);
+}
+
+static int print_version(void)
+{
+	printf("%s\nGnuTLS %s\nMIT licence; there is no warranty.\n", PACKAGE_STRING,
+	       gnutls_check_version(NULL));
+	return end_output();
+}
+
+/* One section: an account's, or the run's for NULL. */
+static void print_section(const struct run_options *run, const struct account *account)
+{
+	printf("%s[%s]\n", account ? "\n" : "", account ? account->name : "mailhaul");
+	for (size_t i = 0; i < options_count; i++) {
+		struct str text = {.max = 1u << 20};
+
+		if (account ? option_show(account, &options[i], &text)
+		            : option_show_run(run, &options[i], &text))
+			printf("%s = %s\n", options[i].name, text.s ? text.s : "");
+		str_free(&text);
+	}
+}
+
+static int print_config(const struct run_options *run, const struct selection *chosen)
+{
+	print_section(run, NULL);
+	for (size_t i = 0; i < chosen->count; i++)
+		print_section(run, &chosen->accounts[i]);
+	return end_output();
+}
+
+static int print_accounts(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->count; i++)
+		puts(conf->accounts[i].name);
+	return end_output();
+}
+
+/* -- configuration ------------------------------------------------------------------------ */
+
+/* URL accounts need no file of their own. */
+static bool needs_conf(const struct arguments *args)
+{
+	for (size_t i = 0; i < args->operand_count; i++)
+		if (!arguments_is_url(args->operands[i]))
+			return true;
+	return args->operand_count == 0 || args->config || args->mode == MODE_LIST_ACCOUNTS;
+}
+
+/* Loads it.  Where none is there and none is needed, conf has the defaults of the table. */
+static int load_conf(const struct arguments *args, struct conf *conf, struct error *err)
+{
+	char *standard = args->config ? NULL : conf_default_path();
+	const char *path = args->config ? args->config : standard;
+	int result = path ? conf_load(path, conf, err) : 0;
+
+	if (!path) {
+		account_init(&conf->defaults, "defaults");
+		run_options_init(&conf->run);
+	}
+	if (!path && needs_conf(args))
+		result = error_set(err, ERR_CONFIG, "there is no configuration, and no home directory to "
+		                   "look for it in; set HOME, or name one with -f");
+	else if (result == -1 && standard && err->sys == ENOENT)
+		result = needs_conf(args) ? error_set(err, ERR_CONFIG, "there is no configuration: neither "
+		                                      "%s nor ~/.mailhaulrc; write [NAME], host, user and "
+		                                      "maildir into one, see mailhaul-config(5)", path)
+		                          : 0;
+	free(standard);
+	return result;
+}
+
+/* Prints every problem of the file; or, if there are none, why it cannot be read. */
+static int fail_conf(const struct conf *conf, const struct error *why)
+{
+	struct report *report = report_open(&(struct report_style){0}, NULL, 0);
+	const char *line = conf->problems.len ? conf->problems.s : "", *end;
+
+	if (!*line)
+		report_complain(report, why);
+	for (; *line; line = end + (*end == '\n')) {
+		struct error err = {.kind = ERR_CONFIG};
+
+		end = strchrnul(line, '\n');
+		snprintf(err.text, sizeof(err.text), "%.*s", (int)(end - line), line);
+		report_complain(report, &err);
+	}
+	return report_close(&report);
+}
+
+/* -- accounts ----------------------------------------------------------------------------- */
+
+/* How many letters must be changed, added or left out to turn one name into the other. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[MAX_NAME + 1], len = strnlen(b, MAX_NAME);
+
+	for (size_t j = 0; j <= len; j++)
+		row[j] = j;
+	for (size_t i = 0; a[i]; i++) {
+		size_t corner = row[0]++;
+
+		for (size_t j = 0; j < len; j++) {
+			size_t best = corner + (a[i] != b[j]);
+
+			corner = row[j + 1];
+			if (corner + 1 < best)
+				best = corner + 1;
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			row[j + 1] = best;
+		}
+	}
+	return row[len];
+}
+
+static int unknown_account(const struct conf *conf, const char *name, struct error *err)
+{
+	const char *nearest = NULL;
+	size_t best = strlen(name) < 4 ? 2 : 3, far;
+
+	for (size_t i = 0; i < conf->count; i++)
+		if ((far = distance(name, conf->accounts[i].name)) < best) {
+			best = far;
+			nearest = conf->accounts[i].name;
+		}
+	return error_set(err, ERR_USAGE, "there is no account '%s'%s%s%s", name,
+	                 nearest ? "; did you mean '" : "", nearest ? nearest : "",
+	                 nearest ? "'?" : "");
+}
+
+static int find_account(const struct conf *conf, const char *name, struct account *account,
+                        struct error *err)
+{
+	for (size_t i = 0; i < conf->count; i++)
+		if (strcasecmp(conf->accounts[i].name, name) == 0) {
+			account_copy(account, &conf->accounts[i], conf->accounts[i].name);
+			return 0;
+		}
+	return unknown_account(conf, name, err);
+}
+
+/* Makes the account that an operand stands for; one that is chosen already is left out. */
+static int choose(const struct arguments *args, const struct conf *conf, const char *operand,
+                  struct selection *chosen, struct error *err)
+{
+	struct account account = {0};
+	bool url = arguments_is_url(operand);
+	int result = 0;
+
+	if (url)
+		account_copy(&account, &conf->defaults, "url");
+	else
+		result = find_account(conf, operand, &account, err);
+	if (result == 0)
+		result = arguments_apply(args, &account, err);
+	if (result == 0 && url)
+		result = url_set(&account, operand, err);
+	for (size_t i = 0; result == 0 && i < chosen->count; i++)
+		if (strcmp(chosen->accounts[i].name, account.name) == 0)
+			result = 1;
+	if (result == 0)
+		chosen->accounts[chosen->count++] = account;
+	else
+		account_free(&account);
+	return result == -1 ? -1 : 0;
+}
+
+static int choose_accounts(const struct arguments *args, const struct conf *conf,
+                           struct selection *chosen, struct error *err)
+{
+	size_t most = args->operand_count ? args->operand_count : conf->count;
+
+	chosen->accounts = xcalloc(most + 1, sizeof(*chosen->accounts));
+	for (size_t i = 0; i < args->operand_count; i++)
+		if (choose(args, conf, args->operands[i], chosen, err) == -1)
+			return -1;
+	for (size_t i = 0; !args->operand_count && i < conf->count; i++)
+		if (conf->accounts[i].automatic &&
+		    choose(args, conf, conf->accounts[i].name, chosen, err) == -1)
+			return -1;
+	if (chosen->count)
+		return 0;
+	return error_set(err, ERR_CONFIG, conf->count ? "every account is marked auto = no; name one"
+	                 : "no account is configured; begin with a line [NAME], "
+	                   "see mailhaul-config(5)");
+}
+
+/* All that can be known to be wrong without dialling; every account is judged. */
+static int check_accounts(const struct selection *chosen)
+{
+	struct report *report = report_open(&(struct report_style){0}, NULL, 0);
+
+	for (size_t i = 0; i < chosen->count; i++) {
+		struct account *account = &chosen->accounts[i];
+		struct error err = {0};
+		char **words = NULL;
+
+		if (option_check(account, &err) == 0 && account->target.mda &&
+		    !(words = child_words(account->target.mda, &err)))
+			error_wrap(&err, "mda");
+		child_words_free(words);
+		if (err.kind) {
+			error_wrap(&err, "%s", account->name);
+			report_complain(report, &err);
+		}
+	}
+	return report_close(&report);
+}
+
+/* -- the run ------------------------------------------------------------------------------ */
+
+/* One after another, before anybody starts.  An account whose password nobody tells has failed;
+ * the others go on. */
+static void ask_passwords(struct selection *chosen, struct report *report)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < chosen->count; i++) {
+		struct account account = chosen->accounts[i];
+		struct error err = {0};
+
+		chosen->accounts[i] = (struct account){0};
+		if (secret_is_missing(&account.login) &&
+		    !(account.login.password = secret_ask(account.name, &account.login, &err))) {
+			error_wrap(&err, "%s", account.name);
+			report_complain(report, &err);
+			account_free(&account);
+		} else {
+			chosen->accounts[kept++] = account;
+		}
+	}
+	chosen->count = kept;
+}
+
+static int fetch(const struct arguments *args, uint64_t jobs, struct selection *chosen)
+{
+	const char *term = getenv("TERM");
+	struct report_style style = {
+		.quiet = args->quiet,
+		.verbose = args->verbose,
+		.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0,
+	};
+	struct report *report = report_open(&style, chosen->accounts, chosen->count);
+	struct error err = {0};
+	int by_signal = 0, status;
+
+	note_limit = args->verbose ? NOTE_TRACE : NOTE_WARN;
+	ask_passwords(chosen, report);
+	if (supervisor_run(chosen->accounts, chosen->count, jobs, report, &by_signal, &err) == -1)
+		report_complain(report, &err);
+	status = report_close(&report);
+	if (by_signal) {
+		signal(by_signal, SIG_DFL);
+		raise(by_signal);
+	}
+	return status;
+}
+
+/* What needs a configuration.  It is freed before the run: one copy of each password is enough. */
+static int work(const struct arguments *args)
+{
+	struct conf conf = {0};
+	struct selection chosen = {0};
+	struct error err = {0};
+	struct run_options run;
+	int status;
+
+	if (load_conf(args, &conf, &err) == -1)
+		status = fail_conf(&conf, &err);
+	else if (args->mode == MODE_LIST_ACCOUNTS)
+		status = print_accounts(&conf);
+	else if (choose_accounts(args, &conf, &chosen, &err) == -1)
+		status = fail(&err);
+	else
+		status = check_accounts(&chosen);
+	run.jobs = args->jobs ? args->jobs : conf.run.jobs;
+	conf_free(&conf);
+	if (status == 0 && args->mode == MODE_PRINT_CONFIG)
+		status = print_config(&run, &chosen);
+	else if (status == 0 && args->mode == MODE_FETCH)
+		status = fetch(args, run.jobs, &chosen);
+	for (size_t i = 0; i < chosen.count; i++)
+		account_free(&chosen.accounts[i]);
+	free(chosen.accounts);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments args = {0};
+	struct error err = {0};
+	int status;
+
+	make_safe();
+	if (arguments_read(&args, argc, argv, &err) == -1) {
+		status = fail(&err);
+		fputs("Try 'mailhaul --help' for more.\n", stderr);
+	} else if (args.mode == MODE_HELP) {
+		arguments_help();
+		status = end_output();
+	} else if (args.mode == MODE_VERSION) {
+		status = print_version();
+	} else {
+		status = work(&args);
+	}
+	arguments_free(&args);
+	return status;
+}

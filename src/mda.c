@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mda.c - an account's MDA at work on one message.
+ *
+ * `mda` is split into words and run without a shell; %F within a word is the sender.  `mda_shell`
+ * is a line for /bin/sh in which nothing is replaced: there the sender is $SENDER.  Both get a
+ * small environment made anew, the message as standard input, and a group of their own.
+ *
+ * Exit 0 alone is success, whenever it comes.  75 is "later", all else concerns this message
+ * only, except where the program cannot be run at all: that ends the account's run, for the next
+ * message would fare no better.
+ *
+ * On failure of mda_start nothing runs.  Called by the supervisor.
+ */
+#include "config.h"
+
+#include "mda.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FIRM_MS 2000  /* from SIGTERM to SIGKILL */
+#define EX_TEMPFAIL 75
+#define WORD_MAX (1u << 20) /* bytes of an argument or variable: configured lines are far shorter */
+
+/* -- words and variables ------------------------------------------------------------------ */
+
+/* Puts the sender in the place of every %F within a word. */
+static char *fill_word(char *word, const char *sender)
+{
+	struct str out = {.max = WORD_MAX};
+	const char *from = word, *at;
+
+	while ((at = strstr(from, "%F"))) {
+		(void)str_add(&out, from, (size_t)(at - from));
+		(void)str_puts(&out, sender);
+		from = at + 2;
+	}
+	if (from == word)
+		return word;
+	(void)str_puts(&out, from);
+	free(word);
+	return out.s;
+}
+
+/* The argument vector, for child_words_free. */
+static char **make_argv(const struct target *target, const char *sender, struct error *err)
+{
+	char **words;
+
+	if (target->mda_shell) {
+		words = xcalloc(4, sizeof(*words));
+		words[0] = xstrdup("/bin/sh");
+		words[1] = xstrdup("-c");
+		words[2] = xstrdup(target->mda_shell);
+		return words;
+	}
+	words = child_words(target->mda, err);
+	for (size_t n = 0; words && words[n]; n++)
+		words[n] = fill_word(words[n], sender);
+	return words;
+}
+
+static bool keeps_variable(const char *entry)
+{
+	static const char *const names[] = {"HOME", "USER", "LOGNAME", "SHELL",
+	                                    "PATH", "LANG", "TZ",      "TMPDIR"};
+	size_t len = strcspn(entry, "=");
+
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+		if (strlen(names[n]) == len && memcmp(names[n], entry, len) == 0)
+			return true;
+	return strncmp(entry, "XDG_", 4) == 0;
+}
+
+static char *variable(const char *name, const char *value)
+{
+	struct str entry = {.max = WORD_MAX};
+
+	(void)str_printf(&entry, "%s=%s", name, value);
+	return entry.s;
+}
+
+/* The environment, for child_words_free: what is kept of ours, what is known of the message. */
+static char **make_env(const struct account *account, const char *sender, const char *uid,
+                       uint64_t octets)
+{
+	struct str size = {.max = 32};
+	size_t n, len = 0;
+	char **env;
+
+	for (n = 0; environ[n]; n++)
+		;
+	env = xcalloc(n + 6, sizeof(*env));
+	for (n = 0; environ[n]; n++)
+		if (keeps_variable(environ[n]))
+			env[len++] = xstrdup(environ[n]);
+	(void)str_printf(&size, "%llu", (unsigned long long)octets);
+	env[len++] = variable("SENDER", sender);
+	env[len++] = variable("RECIPIENT", account->login.user ? account->login.user : "");
+	env[len++] = variable("ACCOUNT", account->name);
+	env[len++] = variable("UIDL", uid);
+	env[len] = variable("SIZE", size.s);
+	str_free(&size);
+	return env;
+}
+
+/* The sender as wire_sender makes it; the worker's word for that is not enough. */
+static void take_sender(char *to, size_t size, const char *text, size_t len)
+{
+	static const char fine[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	                           "0123456789._%+=@/-";
+
+	text_copy(to, size, "MAILER-DAEMON");
+	if (len > 0 && len < size && text[0] != '-' && strspn(text, fine) == len) {
+		memcpy(to, text, len);
+		to[len] = '\0';
+	}
+}
+
+/* -- its end ------------------------------------------------------------------------------ */
+
+/* The last line with something on it. */
+static void last_words(const struct child *child, char said[MDA_SAID])
+{
+	size_t end = child->heard_len, at;
+
+	while (end > 0 && strchr("\r\n\t ", child->heard[end - 1]))
+		end--;
+	for (at = end; at > 0 && child->heard[at - 1] != '\n'; at--)
+		;
+	printable(said, MDA_SAID, child->heard + at, end - at);
+}
+
+static void judge(const struct mda *mda, int status, const char *said, struct error *verdict)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	char how[64];
+
+	*verdict = (struct error){0};
+	if (code == 0)
+		return;
+	if (mda->stopped && mda->stage == MDA_KILLED) {
+		error_set(verdict, ERR_STOP, "MDA '%s' was stopped", mda->name);
+		return;
+	}
+	if (mda->stage != MDA_RUNS && !mda->stopped)
+		error_set(verdict, ERR_TEMP, "MDA '%s' did not finish within %llu s and was stopped",
+		          mda->name, (unsigned long long)mda->account->target.mda_timeout);
+	else
+		error_set(verdict, code == EX_TEMPFAIL ? ERR_TEMP : ERR_IO, "MDA '%s' failed: %s%s%s",
+		          mda->name, child_status_text(how, sizeof(how), status),
+		          said[0] ? ": " : "", said);
+	/* The shell's words for a program that cannot be run; and where posix_spawn does not tell of
+	 * a missing program at once, the child's exit status does (POSIX: 127). */
+	verdict->one_message = !(code == 127 || (code == 126 && mda->account->target.mda_shell));
+}
+
+/* -- exported ----------------------------------------------------------------------------- */
+
+int mda_start(struct mda *mda, const struct account *account, const struct event *event,
+              int message, struct error *err)
+{
+	const char *end = strchrnul(event->text, '\n'), *name;
+	char sender[256], uid[4 * sizeof(event->text)], **argv, **env;
+	struct child_spec spec = {.stdin_fd = message};
+
+	*mda = (struct mda){.account = account};
+	take_sender(sender, sizeof(sender), event->text, (size_t)(end - event->text));
+	end += *end == '\n';
+	printable(uid, sizeof(uid), end, strlen(end));
+	argv = make_argv(&account->target, sender, err);
+	if (!argv)
+		return error_wrap(err, "mda");
+	env = make_env(account, sender, uid, event->bytes);
+	name = account->target.mda_shell ? account->target.mda_shell : argv[0];
+	printable(mda->name, sizeof(mda->name), name, strlen(name));
+	spec.argv = argv;
+	spec.env = env;
+	if (child_start(&mda->child, &spec, err) == -1)
+		mda->child.pid = 0;
+	child_words_free(argv);
+	child_words_free(env);
+	mda->deadline = clock_ms() + account->target.mda_timeout * 1000;
+	return mda->child.pid ? 0 : -1;
+}
+
+void mda_watch(struct mda *mda, uint64_t now)
+{
+	if (!mda->child.pid || now < mda->deadline)
+		return;
+	child_signal(&mda->child, mda->stage == MDA_RUNS ? SIGTERM : SIGKILL);
+	mda->stage = mda->stage == MDA_RUNS ? MDA_ASKED : MDA_KILLED;
+	mda->deadline = mda->stage == MDA_KILLED ? UINT64_MAX : now + FIRM_MS;
+}
+
+void mda_stop(struct mda *mda, uint64_t when)
+{
+	if (!mda->child.pid || mda->stage == MDA_KILLED)
+		return;
+	if (mda->stage == MDA_RUNS)
+		mda->stopped = true;
+	mda->stage = MDA_ASKED; /* no SIGTERM: it is about to finish, or it hangs */
+	if (when < mda->deadline)
+		mda->deadline = when;
+}
+
+bool mda_reap(struct mda *mda, struct error *verdict, char said[MDA_SAID])
+{
+	int status;
+
+	if (!mda->child.pid || !child_reap(&mda->child, &status))
+		return false;
+	last_words(&mda->child, said);
+	judge(mda, status, said, verdict);
+	return true;
+}

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * supervisor.c - one process for each account, and one that watches them all.
+ *
+ * The supervisor is a single loop around ppoll (turn): it hears what workers say, reaps who has
+ * died, obeys signals, starts who may start, and judges who is late.  It trusts a worker with
+ * nothing but its own account, for workers parse what servers send: events are checked by
+ * link_decode, a worker that breaks the rules is killed, and no answer is ever waited for.
+ *
+ * MDAs run from here (mda.c), so that workers never execute anything: a worker can ask for the
+ * MDA of its own account, and what is run comes from our copy of that account.
+ *
+ * A worker's death, whatever its cause, is a failure of its account alone and loses nothing:
+ * what the journal does not know is still on the server.
+ *
+ * The signals we handle are blocked but within ppoll, so handlers only set flags and there is
+ * no race.  Called by main, once.
+ */
+#include "config.h"
+
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "link.h"
+#include "mda.h"
+#include "worker.h"
+
+/* The test of this file has its own. */
+#ifndef SILENCE_MS
+#define SILENCE_MS 120000 /* silence allowed on top of the account's own time limits */
+#define STOP_MS 10000     /* from the order to stop to SIGKILL */
+#define LEAVE_MS 2000     /* then, for a worker whose MDA was over late */
+#define REPEAT_MS 500     /* sooner it is the same order: timeout(1) signals us and our group */
+#define EVENTS_A_TURN 64  /* of one worker, so that none keeps the others waiting */
+#endif
+
+#define LOST_NOTHING "nothing is lost, what was not delivered is still on the server"
+
+/* The first STOPS of them ask us to stop. */
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGWINCH};
+enum { STOPS = 3, CAUGHT = sizeof(caught) / sizeof(caught[0]) };
+
+static volatile sig_atomic_t stop_signal; /* the first of them */
+static volatile sig_atomic_t stop_orders; /* how many have come */
+static volatile sig_atomic_t child_died;
+
+/* A running account. */
+struct slot {
+	bool used;           /* else nothing below counts */
+	size_t i;            /* the account */
+	pid_t pid;           /* 0: dead and reaped */
+	int link;            /* -1: closed */
+	bool done;           /* its last word has come */
+	bool judged;         /* its failure is reported, we have killed it */
+	uint64_t heard;      /* when it last said something, clock_ms */
+	uint64_t answered;   /* when its last MDA was over */
+	struct mda mda;
+};
+
+struct supervisor {
+	struct account *accounts; /* foreign */
+	size_t count, next;       /* none below next waits for its start */
+	bool *started;
+	struct report *report;    /* foreign */
+	struct slot *slots;
+	struct pollfd *polls;     /* of slot n: [2n] its link, [2n + 1] its MDA's ear */
+	size_t jobs;              /* slots */
+	uint64_t stop_at;         /* when the order to stop came; 0: it did not */
+	int obeyed;               /* orders so far */
+	struct sigaction old[CAUGHT];
+	sigset_t old_mask, open_mask; /* open: while we wait */
+};
+
+static void sooner(uint64_t *wake, uint64_t when)
+{
+	if (when < *wake)
+		*wake = when;
+}
+
+/* -- signals ------------------------------------------------------------------------------ */
+
+static void on_signal(int signal)
+{
+	if (signal == SIGCHLD) {
+		child_died = 1;
+	} else if (signal != SIGWINCH) {
+		if (!stop_signal)
+			stop_signal = signal;
+		stop_orders++;
+	}
+}
+
+/* In a worker. */
+static void on_stop(int signal)
+{
+	(void)signal;
+	stop_requested = 1;
+}
+
+/* A signal that was ignored when we were started (nohup, a shell's background) stays ignored. */
+static bool stays_ignored(const struct supervisor *s, size_t k)
+{
+	return k < STOPS && s->old[k].sa_handler == SIG_IGN;
+}
+
+static int catch_signals(struct supervisor *s, struct error *err)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	sigset_t mask;
+	size_t k;
+
+	stop_signal = stop_orders = child_died = 0;
+	sigemptyset(&action.sa_mask);
+	sigemptyset(&mask);
+	for (k = 0; k < CAUGHT; k++)
+		sigaddset(&mask, caught[k]);
+	if (sigprocmask(SIG_BLOCK, &mask, &s->old_mask) == -1)
+		return error_sys(err, ERR_BUG, "cannot block signals");
+	s->open_mask = s->old_mask;
+	for (k = 0; k < CAUGHT; k++) {
+		sigdelset(&s->open_mask, caught[k]);
+		if (sigaction(caught[k], NULL, &s->old[k]) == -1 ||
+		    (!stays_ignored(s, k) && sigaction(caught[k], &action, NULL) == -1))
+			return error_sys(err, ERR_BUG, "cannot handle signal %d", caught[k]);
+	}
+	return 0;
+}
+
+static void release_signals(const struct supervisor *s)
+{
+	size_t k;
+
+	for (k = 0; k < CAUGHT; k++)
+		(void)sigaction(caught[k], &s->old[k], NULL);
+	(void)sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+}
+
+/* -- workers ------------------------------------------------------------------------------ */
+
+/* In the worker: the stop signals stay blocked, conn.c opens the mask while it waits. */
+static void reset_signals(const struct supervisor *s)
+{
+	struct sigaction action = {.sa_handler = on_stop};
+	sigset_t mask = s->old_mask;
+	size_t k;
+
+	sigemptyset(&action.sa_mask);
+	for (k = 0; k < CAUGHT; k++) {
+		if (k >= STOPS) {
+			action.sa_handler = SIG_DFL;
+			sigdelset(&mask, caught[k]);
+		} else {
+			sigaddset(&mask, caught[k]);
+		}
+		if (!stays_ignored(s, k))
+			(void)sigaction(caught[k], &action, NULL);
+	}
+	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+/* What a new process is, from fork to exit: it keeps nothing of the other accounts. */
+static _Noreturn void be_worker(struct supervisor *s, size_t i, int link, pid_t parent)
+{
+	size_t n;
+
+	for (n = 0; n < s->jobs; n++) {
+		struct slot *slot = &s->slots[n];
+
+		if (slot->used && slot->link != -1)
+			close(slot->link);
+		if (slot->used && slot->mda.child.pid && slot->mda.child.ear != -1)
+			close(slot->mda.child.ear);
+	}
+	for (n = 0; n < s->count; n++)
+		if (n != i)
+			secret_free(&s->accounts[n].login.password);
+	reset_signals(s);
+#ifdef PR_SET_PDEATHSIG
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+#endif
+	if (getppid() != parent)
+		stop_requested = 1; /* it was gone before we could ask to be told */
+	exit(worker_main(&s->accounts[i], link));
+}
+
+/* Forks.  Our copy of the password goes as soon as the worker has its own. */
+static int start_worker(struct supervisor *s, struct slot *slot, size_t i, struct error *err)
+{
+	pid_t parent = getpid(), pid;
+	int ends[2];
+
+	if (link_pair(ends, err) == -1)
+		return -1;
+	if (fcntl(ends[0], F_SETFL, O_NONBLOCK) == -1) {
+		error_sys(err, ERR_BUG, "fcntl");
+		goto out;
+	}
+	fflush(NULL); /* or the worker's exit would write it a second time */
+	pid = fork();
+	if (pid == 0) {
+		close(ends[0]);
+		be_worker(s, i, ends[1], parent);
+	}
+	if (pid == -1) {
+		error_sys(err, ERR_TEMP, "cannot start a process");
+		goto out;
+	}
+	close(ends[1]);
+	secret_free(&s->accounts[i].login.password);
+	*slot = (struct slot){.used = true, .i = i, .pid = pid, .link = ends[0],
+	                      .heard = clock_ms(), .mda = {.child = {.ear = -1}}};
+	return 0;
+out:
+	close(ends[0]);
+	close(ends[1]);
+	return -1;
+}
+
+static bool may_start(const struct supervisor *s, size_t i)
+{
+	const struct account *account = &s->accounts[i];
+	size_t n, same = 0;
+
+	for (n = 0; n < s->jobs; n++) {
+		const struct account *other = &s->accounts[s->slots[n].i];
+
+		if (!s->slots[n].used)
+			continue;
+		if (account->target.to_stdout && other->target.to_stdout)
+			return false;
+		same += strcasecmp(account->server.host, other->server.host) == 0;
+	}
+	return same < SUPERVISOR_PER_HOST;
+}
+
+/* Starts as many as may run, in the order of the file but for those that must wait. */
+static void start_workers(struct supervisor *s)
+{
+	size_t n = 0, i;
+
+	while (s->next < s->count && s->started[s->next])
+		s->next++;
+	for (i = s->next; i < s->count && !s->stop_at; i++) {
+		struct error err = {0};
+
+		while (n < s->jobs && s->slots[n].used)
+			n++;
+		if (n == s->jobs)
+			return;
+		if (s->started[i] || !may_start(s, i))
+			continue;
+		s->started[i] = true;
+		report_begin(s->report, i);
+		if (start_worker(s, &s->slots[n], i, &err) == -1) {
+			report_error(s->report, i, &err);
+			report_end(s->report, i);
+		}
+	}
+}
+
+static void hang_up(struct slot *slot)
+{
+	if (slot->link != -1)
+		close(slot->link);
+	slot->link = -1;
+}
+
+/* Kills a worker, for a reason; nothing it says counts from here on. */
+static void condemn(struct supervisor *s, struct slot *slot, const struct error *why)
+{
+	if (slot->judged || slot->pid == 0)
+		return;
+	report_error(s->report, slot->i, why);
+	slot->judged = true;
+	(void)kill(slot->pid, SIGKILL);
+	hang_up(slot);
+}
+
+static void condemn_liar(struct supervisor *s, struct slot *slot, const char *what)
+{
+	struct error err;
+
+	error_set(&err, ERR_BUG, "its process %s and was killed: " LOST_NOTHING, what);
+	condemn(s, slot, &err);
+}
+
+/* -- MDAs --------------------------------------------------------------------------------- */
+
+/* Tells the worker how its MDA fared.  One that does not take its answers must not hold us. */
+static void answer(struct supervisor *s, struct slot *slot, const struct error *how)
+{
+	struct event event = {.kind = EVENT_MDA_DONE, .error = how->kind,
+	                      .one_message = how->one_message};
+	struct pollfd room = {.fd = slot->link, .events = POLLOUT};
+	struct error ignored;
+
+	slot->heard = slot->answered = clock_ms();
+	if (slot->link == -1)
+		return;
+	text_copy(event.text, sizeof(event.text), how->text);
+	if (poll(&room, 1, 0) == 1)
+		(void)link_send(slot->link, &event, -1, &ignored);
+	else
+		condemn_liar(s, slot, "did not take its answers");
+}
+
+/* A worker asks for its MDA: one at a time, with a message, and only where there is one. */
+static void ask_mda(struct supervisor *s, struct slot *slot, const struct event *event,
+                    int message)
+{
+	const struct account *account = &s->accounts[slot->i];
+	struct error err = {0};
+
+	if (message == -1 || slot->mda.child.pid ||
+	    (!account->target.mda && !account->target.mda_shell)) {
+		condemn_liar(s, slot, "asked for what it may not have");
+	} else if (s->stop_at) {
+		error_set(&err, ERR_STOP, "stopped before the MDA was run");
+		answer(s, slot, &err);
+	} else if (mda_start(&slot->mda, account, event, message, &err) == -1) {
+		answer(s, slot, &err);
+	}
+}
+
+/* With -v one can see what a contented MDA had to say: some warn, and exit 0. */
+static void reap_mda(struct supervisor *s, struct slot *slot)
+{
+	struct event note = {.kind = EVENT_NOTE, .level = NOTE_INFO};
+	struct error verdict;
+	char said[MDA_SAID];
+
+	if (!mda_reap(&slot->mda, &verdict, said))
+		return;
+	if (verdict.kind == ERR_NONE && said[0]) {
+		snprintf(note.text, sizeof(note.text), "MDA '%s' said: %s", slot->mda.name, said);
+		report_event(s->report, slot->i, &note);
+	}
+	answer(s, slot, &verdict);
+}
+
+/* -- the loop ----------------------------------------------------------------------------- */
+
+/* Takes what a worker says.  Returns true where there may be more. */
+static bool hear(struct supervisor *s, struct slot *slot)
+{
+	struct error err = {0};
+	struct event event;
+	int n, got, fd = -1;
+
+	for (n = 0; n < EVENTS_A_TURN && slot->link != -1; n++) {
+		got = link_take(slot->link, &event, &fd, &err);
+		if (got == -1 && err.sys == EAGAIN)
+			return false;
+		if (got == -1)
+			condemn_liar(s, slot, "spoke nonsense");
+		if (got == 0)
+			hang_up(slot);
+		if (got != 1)
+			return false;
+		slot->heard = clock_ms();
+		if (event.kind == EVENT_DONE)
+			slot->done = true;
+		if (event.kind != EVENT_MDA)
+			report_event(s->report, slot->i, &event);
+		else if (slot->pid) /* else nobody is left to journal what would be delivered */
+			ask_mda(s, slot, &event, fd);
+		if (fd != -1)
+			close(fd);
+	}
+	return slot->link != -1;
+}
+
+/* A worker is dead: what it had said is heard, what it had not said is said for it. */
+static void bury(struct supervisor *s, struct slot *slot, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+	struct error err;
+
+	slot->pid = 0;
+	while (hear(s, slot))
+		;
+	hang_up(slot);
+	if (slot->judged)
+		return;
+	if (WIFSIGNALED(status))
+		error_set(&err, ERR_BUG, "its process died by signal %d (%s): " LOST_NOTHING,
+		          WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (!slot->done) /* 75 is how memory ends (base.h) */
+		error_set(&err, code == 75 ? ERR_TEMP : ERR_BUG,
+		          "its process ended without a word (exit status %d): " LOST_NOTHING, code);
+	else
+		return;
+	report_error(s->report, slot->i, &err);
+}
+
+static void reap(struct supervisor *s, struct slot *slot)
+{
+	int status = 0;
+	pid_t got;
+
+	if (slot->pid) {
+		got = waitpid(slot->pid, &status, WNOHANG);
+		if (got == slot->pid || (got == -1 && errno == ECHILD))
+			bury(s, slot, status);
+	}
+	reap_mda(s, slot);
+}
+
+/* Judges who is late, and says when to look again.  A worker whose MDA runs waits for us. */
+static void watch(struct supervisor *s, struct slot *slot, uint64_t now, uint64_t *wake)
+{
+	const struct server *server = &s->accounts[slot->i].server;
+	uint64_t patience = (server->connect_timeout + 2 * server->timeout) * 1000 + SILENCE_MS;
+	uint64_t limit = slot->heard + patience;
+	struct error err;
+
+	if (slot->mda.child.pid) {
+		mda_watch(&slot->mda, now);
+		sooner(wake, slot->mda.deadline);
+		return;
+	}
+	if (slot->judged || slot->pid == 0)
+		return;
+	if (s->stop_at) {
+		limit = s->stop_at + STOP_MS;
+		if (slot->answered && slot->answered + LEAVE_MS > limit)
+			limit = slot->answered + LEAVE_MS;
+	}
+	if (now < limit) {
+		sooner(wake, limit);
+		return;
+	}
+	if (s->stop_at)
+		error_set(&err, ERR_STOP, "did not leave in time and was killed: " LOST_NOTHING);
+	else
+		error_set(&err, ERR_TEMP, "made no progress for %llu s and was stopped; nothing is lost",
+		          (unsigned long long)(patience / 1000));
+	condemn(s, slot, &err);
+}
+
+/* The first order: nobody is started, everybody is asked to leave.  The second: they are killed. */
+static void obey(struct supervisor *s)
+{
+	bool first = s->stop_at == 0;
+	uint64_t now = clock_ms();
+	struct error err;
+	size_t n;
+
+	if (s->obeyed == stop_orders)
+		return;
+	s->obeyed = stop_orders;
+	if (!first && now - s->stop_at < REPEAT_MS)
+		return;
+	error_set(&err, ERR_STOP, "killed by a second order to stop: " LOST_NOTHING);
+	for (n = 0; n < s->jobs; n++) {
+		struct slot *slot = &s->slots[n];
+
+		if (!slot->used)
+			continue;
+		mda_stop(&slot->mda, first ? now + STOP_MS : now);
+		if (!first)
+			condemn(s, slot, &err);
+		else if (slot->pid)
+			(void)kill(slot->pid, SIGTERM);
+	}
+	if (first)
+		s->stop_at = now;
+}
+
+/* Where a descriptor is ready ppoll lets no signal in: a talkative worker could keep them out. */
+static void let_signals_in(const struct supervisor *s)
+{
+	sigset_t blocked;
+
+	(void)sigprocmask(SIG_SETMASK, &s->open_mask, &blocked);
+	(void)sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
+/* Waits until something happens, or until `wake`. */
+static int wait_for_it(struct supervisor *s, uint64_t now, uint64_t wake, struct error *err)
+{
+	uint64_t ms = wake > now ? wake - now : 0;
+	struct timespec span = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+	size_t n;
+
+	for (n = 0; n < s->jobs; n++) {
+		const struct slot *slot = &s->slots[n];
+		const struct child *mda = &slot->mda.child;
+
+		s->polls[2 * n] = (struct pollfd){.fd = slot->used ? slot->link : -1, .events = POLLIN};
+		s->polls[2 * n + 1] = (struct pollfd){
+			.fd = slot->used && mda->pid ? mda->ear : -1, .events = POLLIN};
+	}
+	if (ppoll(s->polls, 2 * s->jobs, wake == UINT64_MAX ? NULL : &span, &s->open_mask) >= 0) {
+		let_signals_in(s);
+		return 0;
+	}
+	for (n = 0; n < 2 * s->jobs; n++)
+		s->polls[n].revents = 0;
+	return errno == EINTR ? 0 : error_sys(err, ERR_BUG, "ppoll");
+}
+
+/* Once around: 1, 0 when all is over, -1. */
+static int turn(struct supervisor *s, struct error *err)
+{
+	uint64_t now, wake = UINT64_MAX;
+	size_t n, running = 0;
+	bool died;
+	int tick;
+
+	start_workers(s);
+	now = clock_ms();
+	for (n = 0; n < s->jobs; n++) {
+		if (s->slots[n].used)
+			watch(s, &s->slots[n], now, &wake);
+		running += s->slots[n].used;
+	}
+	tick = report_tick(s->report);
+	if (running == 0)
+		return 0;
+	if (tick >= 0)
+		sooner(&wake, now + (uint64_t)tick);
+	if (wait_for_it(s, now, wake, err) == -1)
+		return -1;
+	died = child_died;
+	child_died = 0;
+	for (n = 0; n < s->jobs; n++) {
+		struct slot *slot = &s->slots[n];
+
+		if (!slot->used)
+			continue;
+		if (s->polls[2 * n].revents)
+			(void)hear(s, slot);
+		if (s->polls[2 * n + 1].revents)
+			(void)child_listen(&slot->mda.child);
+		if (died)
+			reap(s, slot);
+		if (!slot->pid && !slot->mda.child.pid) {
+			slot->used = false;
+			report_end(s->report, slot->i);
+		}
+	}
+	obey(s);
+	return 1;
+}
+
+int supervisor_run(struct account *accounts, size_t count, uint64_t jobs, struct report *report,
+                   int *by_signal, struct error *err)
+{
+	struct supervisor s = {.accounts = accounts, .count = count, .report = report};
+	int result;
+	size_t n;
+
+	*by_signal = 0;
+	if (count == 0)
+		return 0;
+	s.jobs = jobs < count ? (size_t)(jobs ? jobs : 1) : count;
+	s.slots = xcalloc(s.jobs, sizeof(*s.slots));
+	s.polls = xcalloc(2 * s.jobs, sizeof(*s.polls));
+	s.started = xcalloc(count, sizeof(*s.started));
+	result = catch_signals(&s, err) == -1 ? -1 : 1;
+	while (result == 1)
+		result = turn(&s, err);
+	for (n = 0; result == -1 && n < s.jobs; n++)
+		if (s.slots[n].used && s.slots[n].pid)
+			(void)kill(s.slots[n].pid, SIGTERM);
+	release_signals(&s);
+	*by_signal = stop_signal;
+	free(s.slots);
+	free(s.polls);
+	free(s.started);
+	return result;
+}
