@@ -28,7 +28,8 @@ int auth_begin(struct auth *auth, const struct login *login, const char *passwor
 
 /* The next line to send, into line (wiped by the caller).  The first call gives the command;
  * further ones answer "+OK" (USER) or a challenge (the rest).  *shown: for conn_put, a static
- * string where the line is secret, else NULL.  1: a line; 0: there is no further line, the last reply is the verdict. */
+ * string where the line is secret, else NULL.  1: a line; 0: there is no further line, the last
+ * reply is the verdict. */
 int auth_next(struct auth *auth, struct str *line, const char **shown, struct error *err);
 
 /* "AUTH PLAIN", "USER": for messages. */

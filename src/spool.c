@@ -91,8 +91,9 @@ static char *make_front(struct spooler *pen)
 static int write_out(struct spooler *pen, const char *bytes, size_t len, struct error *err)
 {
 	struct spool *spool = pen->spool;
+	off_t at = (off_t)(spool->at + spool->size);
 
-	if (file_write_at(spool->fd, bytes, len, (off_t)(spool->at + spool->size), file_name, err) == -1)
+	if (file_write_at(spool->fd, bytes, len, at, file_name, err) == -1)
 		return -1;
 	spool->size += len;
 	return 0;

@@ -17,7 +17,7 @@ struct tls;       /* one session */
 enum tls_want { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE };
 
 /* What tls_read and tls_write answer instead of a count. */
-#define TLS_AGAIN (-2) /* poll for *want and call again with the same arguments */
+#define TLS_AGAIN (-2) /* poll for *want and call again */
 
 /* Loads ca_file, or the system's trust store for NULL (about 16 ms).  NULL: ERR_UNAVAILABLE for
  * an empty or missing system store, ERR_CONFIG for a bad file. */
@@ -35,7 +35,9 @@ struct tls *tls_open(int fd, const char *host, const struct tls_trust *trust, st
 int tls_handshake(struct tls *tls, enum tls_want *want, struct error *err);
 
 /* Like recv and send: bytes moved, 0 for the end that was announced by close_notify, TLS_AGAIN,
- * or -1 (an end without close_notify is ERR_TEMP "connection cut"). */
+ * or -1 (an end without close_notify is ERR_TEMP "connection cut").  After TLS_AGAIN the next
+ * tls_write sends the bytes of the call that met it, which must stand first again, and returns
+ * their number; the buffer may have moved or grown behind them. */
 long tls_read(struct tls *tls, char *buf, size_t size, enum tls_want *want, struct error *err);
 long tls_write(struct tls *tls, const char *buf, size_t len, enum tls_want *want,
                struct error *err);

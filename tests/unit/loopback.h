@@ -47,6 +47,15 @@ static inline int listen_on_loopback(void)
 	return fd;
 }
 
+/* Gives a socket buffers so small that a deadlock has no room to hide. */
+static inline void small_buffers(int fd)
+{
+	int size = 65536;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 /* Sends all, or ends the server: the client has had enough. */
 static inline void say(int fd, const char *bytes, size_t len)
 {

@@ -51,6 +51,7 @@ static inline int tap_end(void)
 /* The condition / the strings / the numbers; what names the check. */
 #define OK(cond, what) tap_ok(!!(cond), what, __FILE__, __LINE__)
 #define SAME(got, want, what) tap_same(got, want, what, __FILE__, __LINE__)
-#define EQUAL(got, want, what) tap_equal((long long)(got), (long long)(want), what, __FILE__, __LINE__)
+#define EQUAL(got, want, what) \
+	tap_equal((long long)(got), (long long)(want), what, __FILE__, __LINE__)
 
 #endif

@@ -49,24 +49,19 @@ static int play_silence(int fd)
 	return (int)hear_all(fd);
 }
 
+static int play_signal(int fd)
+{
+	nap(200);
+	return kill(getppid(), SIGTERM) + (int)hear_all(fd);
+}
+
 static int play_reset(int fd)
 {
 	struct linger now = {.l_onoff = 1};
 
-	say(fd, "+OK half", 8);
+	say(fd, "-ERR going down\r\nhalf", 21);
 	nap(20);
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-	return 0;
-}
-
-static int play_last_word(int fd)
-{
-	char c;
-
-	(void)!read(fd, &c, 1); /* what is left unread makes the kernel send a reset */
-	say(fd, "-ERR [SYS/TEMP] going down\r\n", 28);
-	return 0;
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
 static int play_drip(int fd)
@@ -99,6 +94,7 @@ static int play_flood(int fd)
 	struct timeval second = {.tv_sec = 1};
 	char text[64];
 
+	small_buffers(fd);
 	memset(block, 'z', sizeof(block));
 	for (size_t i = 0; i < FLOOD; i += sizeof(block))
 		say(fd, block, sizeof(block));
@@ -108,17 +104,14 @@ static int play_flood(int fd)
 }
 
 #define PATTERN 1000000
-static char pattern_at(size_t i)
-{
-	return (char)(i * 7 + i / 251);
-}
+#define PATTERN_AT(i) ((char)((i) * 7 + (i) / 251))
 
 static int play_pattern(int fd)
 {
 	static char all[PATTERN];
 
 	for (size_t i = 0; i < PATTERN; i++)
-		all[i] = pattern_at(i);
+		all[i] = PATTERN_AT(i);
 	for (size_t i = 0, n = 1; i < PATTERN; i += n, n = n * 3 % 40009 + 1)
 		say(fd, all + i, n < PATTERN - i ? n : PATTERN - i);
 	return 0;
@@ -127,14 +120,14 @@ static int play_pattern(int fd)
 /* Answers each piece it reads after a while, a line to each of its lines. */
 static int play_echo(int fd)
 {
-	char buf[1000];
+	static char buf[65536];
 	ssize_t n;
 
+	small_buffers(fd);
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
 		nap(10);
-		for (ssize_t i = 0; i < n; i++)
-			if (buf[i] == '\n')
-				say(fd, "+OK\r\n", 5);
+		for (char *at = buf; (at = memchr(at, '\n', (size_t)(buf + n - at))); at++)
+			say(fd, "+OK\r\n", 5);
 	}
 	return 0;
 }
@@ -182,18 +175,14 @@ static void test_long_line(size_t text_len, const char *end, bool fine, const ch
 static void test_ends(void)
 {
 	begin(play_reset);
-	OK(fails(ERR_TEMP) &&
-	       err.sys == ECONNRESET && strstr(err.text, "while testing"),
-	   "a reset is ERR_TEMP");
+	OK(reads(15) && fails(ERR_TEMP) && err.sys == ECONNRESET, "a reset is ERR_TEMP");
+	says("while testing");
 	part();
-
-	meet(play_last_word);
+	begin(play_reset);
 	conn_put(&conn, "STAT", NULL, &err);
-	conn_expect(&conn, "testing");
 	nap(50);
-	OK(reads(26), "the last word before a hang-up");
-	conn_put(&conn, "QUIT", NULL, &err);
-	OK(fails(ERR_TEMP), "then the end");
+	OK(reads(15), "that nothing can be sent does not hide the last word");
+	OK(fails(ERR_TEMP), "then comes the end");
 	part();
 }
 
@@ -217,11 +206,6 @@ static void test_silence(bool expect, uint64_t timeout, uint64_t connect_timeout
 	server.timeout = server.connect_timeout = 5;
 }
 
-static void count_alive(void *arg)
-{
-	++*(unsigned *)arg;
-}
-
 /* Takes bytes until the connection fails; returns how many came. */
 static size_t take_all(void)
 {
@@ -237,7 +221,6 @@ static size_t take_all(void)
 
 static void test_spans(void)
 {
-	unsigned alive_calls = 0;
 	uint64_t since;
 	size_t sum;
 
@@ -250,11 +233,7 @@ static void test_spans(void)
 	part();
 
 	begin(play_steady);
-	conn.alive = count_alive;
-	conn.alive_arg = &alive_calls;
-	since = clock_ms();
 	EQUAL(take_all(), 40960, "4 KiB at a time outlast the span");
-	OK(alive_calls >= 5 && alive_calls <= (clock_ms() - since) / 100 + 1, "the alive hook");
 	EQUAL(conn.total_in, 40960, "bytes are counted");
 	part();
 
@@ -281,13 +260,22 @@ static void test_busy(void)
 
 /* -- both ways ---------------------------------------------------------------------------- */
 
+static void count_alive(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
 static void test_deadlock(void)
 {
+	unsigned alive_calls = 0;
+	uint64_t since = clock_ms();
 	size_t n = 0, sum = 0;
 	char *data, want[64];
 
-	server.timeout = 20;
 	begin(play_flood);
+	small_buffers(conn.fd);
+	conn.alive = count_alive;
+	conn.alive_arg = &alive_calls;
 	while (conn.out.len + 20 < CONN_MAX_OUT && conn_put(&conn, "RETR 1234567890", NULL, &err) == 0)
 		n++;
 	EQUAL(n, 61680, "a megabyte of commands can be stored");
@@ -296,15 +284,34 @@ static void test_deadlock(void)
 		conn_take(&conn, len);
 	}
 	EQUAL(sum, FLOOD, "a flood comes in while they wait to be sent");
+	OK(alive_calls > 0 && alive_calls <= (clock_ms() - since) / 100 + 1, "the alive hook");
 	snprintf(want, sizeof(want), "+OK %zu", n * 17);
 	OK(reads(strlen(want)) && memcmp(line, want, len) == 0, "the commands went out, all of them");
 	part();
-	server.timeout = 5;
+}
+
+/* What was sent makes room for more, though there is always something unsent. */
+static void test_room(void)
+{
+	static char big[60001];
+	int n = 0, answers = 0;
+
+	memset(big, 'x', sizeof(big) - 1);
+	begin(play_echo);
+	small_buffers(conn.fd);
+	while (n < 30 && conn_put(&conn, big, NULL, &err) == 0)
+		if (++n > 10)
+			answers += reads(3);
+	EQUAL(n, 30, "more commands than the buffer holds");
+	while (answers < n && reads(3))
+		answers++;
+	EQUAL(answers, n, "all are answered");
+	part();
 }
 
 static void test_put(void)
 {
-	char *big = malloc(CONN_MAX_OUT + 1);
+	char *big = xmalloc(CONN_MAX_OUT);
 
 	meet(play_silence);
 	OK(conn_put(&conn, "USER a\nDELE 1", NULL, &err) == -1 && err.kind == ERR_BUG, "LF within");
@@ -331,7 +338,7 @@ static void test_data(void)
 		wrong += len < least && len < PATTERN - at;
 		len -= len > 2 ? len % 3 : 0; /* leave a few, as wire_undot does */
 		for (size_t i = 0; i < len; i++)
-			wrong += data[i] != pattern_at(at + i);
+			wrong += data[i] != PATTERN_AT(at + i);
 		memset(data, 0, len); /* writable */
 		conn_take(&conn, len);
 		at += len;
@@ -370,27 +377,18 @@ static void test_stop(bool sooner, const char *what)
 	struct sigaction act = {.sa_handler = on_signal};
 	uint64_t since = clock_ms();
 	sigset_t set, old;
-	pid_t killer = 0;
 
 	sigaction(SIGTERM, &act, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, &old);
-	begin(play_silence);
-	if (sooner) {
-		kill(getpid(), SIGTERM);
-	} else if ((killer = fork()) == 0) {
-		nap(200);
-		kill(getppid(), SIGTERM);
-		_exit(0);
-	}
-	OK(fails(ERR_STOP), what);
+	begin(sooner ? play_silence : play_signal);
+	if (sooner)
+		raise(SIGTERM);
+	OK(fails(ERR_STOP) && fails(ERR_STOP), what);
 	OK(clock_ms() - since < 2000, "at once");
-	OK(fails(ERR_STOP), "and stays so");
 	stop_requested = 0;
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	if (killer > 0)
-		waitpid(killer, NULL, 0);
 	part();
 }
 
@@ -418,7 +416,7 @@ static void test_trace(void)
 	         "2 > USER joe\n2 > PASS ***\n2 < +OK \\x1b[2J\n",
 	         (int)server.port);
 	SAME(notes.s, want, "the trace");
-	OK(!memmem(conn.out.s, strlen("USER joe PASS sesame"), "sesame", 6), "what was sent is wiped");
+	OK(!memmem(conn.out.s, strlen("USER joe..PASS sesame.."), "sesame", 6), "what was sent is wiped");
 	note_hook = NULL;
 	note_limit = NOTE_WARN;
 	str_free(&notes);
@@ -501,7 +499,6 @@ static void test_look_up(void)
 		int calls;
 	} answers[] = {
 		{EAI_NONAME, ERR_NOHOST, 2},
-		{EAI_NODATA, ERR_NOHOST, 2},
 		{EAI_AGAIN, ERR_TEMP, 1},
 		{EAI_FAIL, ERR_TEMP, 2},
 	};
@@ -521,8 +518,7 @@ static void test_addresses(void)
 	conn_close(&conn);
 	OK(dial(LIST("127.0.0.2", "::1", "127.0.0.1"), 0) == 0, "the third of three addresses");
 	SAME(conn.peer, "127.0.0.1", "is the peer");
-	OK(fcntl(conn.fd, F_GETFD) & FD_CLOEXEC, "the socket is not inherited");
-	OK(fcntl(conn.fd, F_GETFL) & O_NONBLOCK, "the socket does not block");
+	OK(fcntl(conn.fd, F_GETFD) & FD_CLOEXEC && fcntl(conn.fd, F_GETFL) & O_NONBLOCK, "its flags");
 	conn_close(&conn);
 	close(fd);
 	OK(dial(LIST("127.0.0.1", "127.0.0.2", "::1"), 0) == -1 && err.kind == ERR_UNAVAILABLE,
@@ -551,11 +547,11 @@ static void test_dead_address(void)
 	OK(dial(NULL, 0) == -1 && err.kind == ERR_TEMP, "no answer to the dialling");
 	since = clock_ms() - since;
 	OK(since > 900 && since < 2000, "after connect_timeout");
-	server.connect_timeout = 3;
+	server.connect_timeout = 2;
 	since = clock_ms();
 	dial(LIST("127.0.0.1", "127.0.0.1"), 0);
 	since = clock_ms() - since;
-	OK(since > 2900 && since < 4000, "which covers all addresses");
+	OK(since > 1900 && since < 3000, "which covers all addresses");
 	server.connect_timeout = 5;
 	for (size_t i = 0; i < 8; i++)
 		close(knock[i]);
@@ -564,29 +560,25 @@ static void test_dead_address(void)
 
 static void test_close(void)
 {
-	struct conn zeroed = {0};
 	int before = fcntl(0, F_GETFD);
 
-	conn_close(&zeroed);
+	conn_close(&(struct conn){0});
 	EQUAL(fcntl(0, F_GETFD), before, "closing a zeroed connection leaves descriptor 0 alone");
 	meet(play_silence);
 	conn_close(&conn);
-	conn_close(&conn);
-	OK(conn.fd == -1, "closing twice");
 	part();
+	OK(conn.fd == -1, "closing twice");
 }
 
 int main(void)
 {
 	static char host[] = "127.0.0.1";
 
-	server = (struct server){.host = host, .tls = TLS_OFF, .timeout = 5,
-	                         .connect_timeout = 5};
+	server = (struct server){.host = host, .tls = TLS_OFF, .timeout = 5, .connect_timeout = 5};
 	test_lines();
 	test_long_line(CONN_MAX_LINE, "\r\n", true, "the longest line");
 	test_long_line(CONN_MAX_LINE, "\nx", true, "the longest line, LF");
 	test_long_line(CONN_MAX_LINE + 1, "\r\n", false, "a longer line");
-	test_long_line(CONN_MAX_LINE + 1, "\nx", false, "a longer line, LF");
 	test_long_line(999990, "xx", false, "a line without end");
 	test_ends();
 	test_silence(true, 1, 5, "no answer from 127.0.0.1 within 1 s while waiting for the greeting;");
@@ -594,6 +586,7 @@ int main(void)
 	test_spans();
 	test_busy();
 	test_deadlock();
+	test_room();
 	test_put();
 	test_data();
 	test_flights();

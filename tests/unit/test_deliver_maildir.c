@@ -23,7 +23,7 @@ static char box[64];
 
 static const char *in_box(const char *part, const char *name)
 {
-	static char path[4][512];
+	static char path[4][2048];
 	static unsigned turn;
 
 	turn = (turn + 1) % 4;
@@ -159,7 +159,7 @@ static void test_settle(void)
 
 	fresh(&d, &account);
 	for (size_t i = 0; i < 6; i++) {
-		char with[200];
+		char with[1024];
 
 		snprintf(names[i], sizeof names[i], "17.M%zuP1R" RUN "00000000000%zu.host", i, i);
 		snprintf(with, sizeof with, "%s%s", names[i], rows[i].suffix);
@@ -172,7 +172,7 @@ static void test_settle(void)
 	close(open(in_box("tmp", "17.M9P1Rffffffffffff999999999999.host"), O_CREAT | O_WRONLY, 0600));
 	EQUAL(d.ops->settle(&d, &past, &err), 0, "settle");
 	for (size_t i = 0; i < 6; i++) {
-		char with[200];
+		char with[1024];
 
 		snprintf(with, sizeof with, "%s%s", names[i], rows[i].suffix);
 		EQUAL(intents[i].fate, rows[i].fate, rows[i].name);

@@ -278,6 +278,7 @@ static int talk_flood(gnutls_session_t session, int fd)
 	size_t heard = 0;
 	ssize_t n;
 
+	small_buffers(fd);
 	for (size_t i = 0; i < FLOOD; i += sizeof(block))
 		send_all(session, block, sizeof(block));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
@@ -447,6 +448,7 @@ static void test_flood(const char *versions)
 	char *data, want[64];
 
 	begin_tls(versions, talk_flood);
+	small_buffers(conn.fd);
 	conn_start_tls(&conn, trust, &err);
 	conn_expect(&conn, "testing");
 	while (conn.out.len + 20 < CONN_MAX_OUT && conn_put(&conn, "RETR 1234567890", NULL, &err) == 0)
