@@ -44,8 +44,9 @@ int link_pair(int ends[2], struct error *err);
 int link_send(int end, const struct event *event, int fd, struct error *err);
 
 /* Takes one event: 1, 0 when the other side has closed, -1 on error or nonsense.  *fd is the
- * descriptor that came along, or -1; fd may be NULL (what comes is closed).  Blocks unless
- * the end is non-blocking; then ERR_TEMP with sys EAGAIN means nothing is there. */
+ * descriptor that came along with an EVENT_MDA, or -1; any other is closed, and all where fd is
+ * NULL.  Blocks unless the end is non-blocking; then ERR_TEMP with sys EAGAIN means nothing is
+ * there. */
 int link_take(int end, struct event *event, int *fd, struct error *err);
 
 /* The pure part: judges len bytes and copies them.  false: nonsense. */

@@ -14,8 +14,10 @@
 #include "base.h"
 
 /* The password by the configuration, freshly allocated (secret_free): NULL with ERR_AUTH where
- * the source fails, ERR_CONFIG for a file others can read, and ERR_AUTH where there is none.
- * $CREDENTIALS_DIRECTORY/NAME and ~/ in password_file are read. */
+ * the source fails, ERR_CONFIG for a file others can read, and ERR_AUTH where there is none;
+ * ERR_TEMP where the command exits with 75 or is late, ERR_STOP where we were asked to stop.
+ * A command's answer has at most 4095 bytes.  $CREDENTIALS_DIRECTORY/NAME and ~/ in password_file
+ * are read. */
 char *secret_get(const struct login *login, struct error *err);
 
 /* True where secret_get needs a terminal first. */

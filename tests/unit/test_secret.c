@@ -292,11 +292,13 @@ _Noreturn static void answerer(const char *terminal, int said, int to_ignore, bo
 	if (to_ignore)
 		signal(to_ignore, SIG_IGN);
 	err = (struct error){0};
+	traces = count_traces();
 	secret = secret_ask("work", &login, &err);
-	traces = count_traces() - (secret && is_at(secret));
+	traces += count_traces() - (secret && is_at(secret));
 	dprintf(said, "%d|", (int)err.kind);
 	if (write(said, secret ? secret : err.text, strlen(secret ? secret : err.text)) < 0)
 		_exit(8);
+	secret_free(&secret);
 	_exit(is_searchable() ? traces : 0);
 }
 
@@ -424,9 +426,13 @@ static void test_traces(void)
 	char command[] = TRACED_COMMAND;
 	struct login by_command = {.password_command = command};
 	struct login by_file = {.password_file = xstrdup(under("traced"))};
-	char *secret = secret_get(&by_command, &err);
-	int with = count_traces(), without; /* at once, before the stack is used again */
+	char *secret;
+	int before, with, without;
 
+	before = count_traces(); /* also that later ones need not load, and so use less of the stack */
+	secret = secret_get(&by_command, &err);
+	with = count_traces();
+	EQUAL(before, 0, "no trace yet");
 	if (OK(secret && strlen(secret) == sizeof(TRACED) - 1 && is_at(secret), "a secret to look for"))
 		make("traced", secret, strlen(secret), 0600);
 	EQUAL(with, is_searchable(), "while we have it, it is there once");

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.c - files and directories, durably: a thin layer over the system calls.
+ *
+ * Each call retries EINTR, carries on after a short write, and names the file in its error.
+ * What a file system lacks (O_TMPFILE, copy_file_range, renameat2) is done the older way, with
+ * the same promise.  Nothing here knows of mail, keeps state, or decides what to do after a
+ * failure; a file whose sync failed is the caller's to throw away.
+ *
+ * On failure: -1 and *err; no descriptor stays open and no half-made name stays behind, but
+ * bytes may have been written and directories made.
+ *
+ * Called by spool, seen, the destinations, conf and secret.
+ */
+#include "config.h"
+
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define COPY_STEP (1u << 30) /* one call of copy_file_range: it takes a size_t, maybe 32 bits */
+#define COPY_BUFFER (64 * 1024)
+
+/* -- directories -------------------------------------------------------------------------- */
+
+static bool is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Makes the entry of path in its directory durable. */
+static int sync_parent(const char *path, struct error *err)
+{
+	char *copy = xstrdup(path);
+	const char *parent = dirname(copy);
+	int fd = file_open_dir(parent, err);
+	int result = -1;
+
+	if (fd >= 0) {
+		result = file_sync_dir(fd, parent, err);
+		close(fd); /* opened for reading: nothing can be lost */
+	}
+	free(copy);
+	return result;
+}
+
+/* Makes one directory.  One that somebody else made since we looked is synced too: he may not
+ * have come to it yet. */
+static int make_dir(const char *path, struct error *err)
+{
+	if (is_dir(path))
+		return 0;
+	if (mkdir(path, 0700) && (errno != EEXIST || !is_dir(path)))
+		return error_sys(err, error_kind_of(errno), "cannot make directory %s", path);
+	return sync_parent(path, err);
+}
+
+int file_mkdirs(const char *path, struct error *err)
+{
+	char *part = xstrdup(path);
+	size_t at = 0;
+	int result;
+
+	do {
+		at += strspn(part + at, "/");
+		at += strcspn(part + at, "/");
+		part[at] = '\0';
+		result = make_dir(part, err);
+		part[at] = path[at];
+	} while (!result && part[at]);
+	free(part);
+	return result;
+}
+
+static int open_retry(const char *path, int flags, mode_t mode)
+{
+	int fd;
+
+	do
+		fd = open(path, flags | O_CLOEXEC, mode);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+int file_open_dir(const char *path, struct error *err)
+{
+	int fd = open_retry(path, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		return error_sys(err, error_kind_of(errno), "cannot open directory %s", path);
+	return fd;
+}
+
+/* The older way to an unlinked file, for NFS, some FUSE and old overlays. */
+static int temp_by_name(const char *dir, struct error *err)
+{
+	struct str name = {.max = 4096};
+	int fd = -1;
+
+	errno = ENAMETOOLONG;
+	if (str_printf(&name, "%s/mailhaul.XXXXXX", dir) == 0)
+		fd = mkostemp(name.s, O_CLOEXEC);
+	if (fd < 0) {
+		error_sys(err, error_kind_of(errno), "cannot make a temporary file in %s", dir);
+	} else if (unlink(name.s)) {
+		error_sys(err, error_kind_of(errno), "cannot unlink %s", name.s);
+		close(fd);
+		fd = -1;
+	}
+	str_free(&name);
+	return fd;
+}
+
+int file_temp(const char *dir, struct error *err)
+{
+	int fd = open_retry(dir, O_TMPFILE | O_RDWR, 0600);
+
+	if (fd >= 0)
+		return fd;
+	if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOSYS)
+		return temp_by_name(dir, err);
+	return error_sys(err, error_kind_of(errno), "cannot make a temporary file in %s", dir);
+}
+
+/* -- bytes -------------------------------------------------------------------------------- */
+
+/* After a write that wrote nothing: returns true where it should be tried again.  Standard
+ * output may be a pipe that somebody else made non-blocking. */
+static bool write_again(int fd)
+{
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+	if (errno == EINTR)
+		return true;
+	if (errno != EAGAIN)
+		return false;
+	return poll(&room, 1, -1) > 0 || errno == EINTR;
+}
+
+/* Both file_writes; at -1 is the current offset. */
+static int write_all(int fd, const char *bytes, size_t len, off_t at, const char *what,
+                     struct error *err)
+{
+	while (len > 0) {
+		ssize_t n = at < 0 ? write(fd, bytes, len) : pwrite(fd, bytes, len, at);
+
+		if (n < 0 && write_again(fd))
+			continue;
+		if (n == 0)
+			errno = EIO; /* no file does this; never spin on one that does */
+		if (n <= 0)
+			return error_sys(err, error_kind_of(errno), "cannot write %s", what);
+		bytes += n;
+		len -= (size_t)n;
+		at += at < 0 ? 0 : n;
+	}
+	return 0;
+}
+
+int file_write(int fd, const char *bytes, size_t len, const char *what, struct error *err)
+{
+	return write_all(fd, bytes, len, -1, what, err);
+}
+
+int file_write_at(int fd, const char *bytes, size_t len, off_t at, const char *what,
+                  struct error *err)
+{
+	if (at < 0)
+		return error_set(err, ERR_BUG, "%s: a negative offset", what);
+	return write_all(fd, bytes, len, at, what, err);
+}
+
+#ifdef HAVE_COPY_FILE_RANGE
+/* True where copy_file_range cannot do it but read and write can: other file system, pipe, old
+ * kernel, a file opened for appending (EBADF).  Whatever else is wrong, they will say so. */
+static bool copy_otherwise(int sys)
+{
+	return sys == EXDEV || sys == EINVAL || sys == ENOSYS || sys == EOPNOTSUPP || sys == EBADF;
+}
+
+/* Copies in the kernel as far as that goes: *in_at, *out_at and *len tell what is left.  A call
+ * that copies nothing proves nothing (some file systems say 0), so reading must find the end. */
+static int copy_inside(int in, off_t *in_at, int out, off_t *out_at, uint64_t *len,
+                       const char *what, struct error *err)
+{
+	while (*len > 0) {
+		size_t step = *len < COPY_STEP ? (size_t)*len : COPY_STEP;
+		ssize_t n = copy_file_range(in, in_at, out, *out_at < 0 ? NULL : out_at, step, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0 || (n < 0 && copy_otherwise(errno)))
+			break;
+		if (n < 0)
+			return error_sys(err, error_kind_of(errno), "cannot write %s", what);
+		*len -= (uint64_t)n;
+	}
+	return 0;
+}
+#endif
+
+int file_copy(int in, off_t in_at, int out, off_t out_at, uint64_t len, const char *what,
+              struct error *err)
+{
+	char buffer[COPY_BUFFER];
+
+#ifdef HAVE_COPY_FILE_RANGE
+	if (copy_inside(in, &in_at, out, &out_at, &len, what, err))
+		return -1;
+#endif
+	while (len > 0) {
+		size_t step = len < sizeof(buffer) ? (size_t)len : sizeof(buffer);
+		ssize_t n = pread(in, buffer, step, in_at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_sys(err, ERR_IO, "cannot read what goes to %s", what);
+		if (n == 0)
+			return error_set(err, ERR_IO, "what goes to %s ends too early", what);
+		if (write_all(out, buffer, (size_t)n, out_at, what, err))
+			return -1;
+		in_at += n;
+		out_at += out_at < 0 ? 0 : n;
+		len -= (uint64_t)n;
+	}
+	return 0;
+}
+
+/* -- durability --------------------------------------------------------------------------- */
+
+int file_sync(int fd, const char *what, struct error *err)
+{
+	int result;
+
+	do
+		result = fdatasync(fd);
+	while (result && errno == EINTR);
+	if (result)
+		return error_sys(err, error_kind_of(errno), "cannot sync %s", what);
+	return 0;
+}
+
+int file_sync_dir(int fd, const char *what, struct error *err)
+{
+	int result;
+
+	do
+		result = fsync(fd);
+	while (result && errno == EINTR);
+	if (result && errno != EINVAL)
+		return error_sys(err, error_kind_of(errno), "cannot sync directory %s", what);
+	return 0;
+}
+
+/* A rename that never replaces: 0, or -1 and errno. */
+static int move(int from_dir, const char *from, int to_dir, const char *to)
+{
+#ifdef HAVE_RENAMEAT2
+	if (renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EINVAL)
+		return -1;
+#endif
+	if (linkat(from_dir, from, to_dir, to, 0))
+		return -1;
+	/* It is published: to fail now would have it delivered twice.  A stray name is harmless. */
+	if (unlinkat(from_dir, from, 0) && errno != ENOENT)
+		note(NOTE_WARN, "cannot unlink %s: %s", from, strerror(errno));
+	return 0;
+}
+
+int file_publish(int from_dir, const char *from, int to_dir, const char *to, struct error *err)
+{
+	int result;
+
+	do
+		result = move(from_dir, from, to_dir, to);
+	while (result && errno == EINTR);
+	if (result)
+		return error_sys(err, error_kind_of(errno), "cannot move %s to %s", from, to);
+	return 0;
+}
+
+int file_lock(const char *path, struct error *err)
+{
+	int fd = open_retry(path, O_RDWR | O_CREAT, 0600);
+	int result;
+
+	if (fd < 0)
+		return error_sys(err, error_kind_of(errno), "cannot open %s", path);
+	do
+		result = flock(fd, LOCK_EX | LOCK_NB);
+	while (result && errno == EINTR);
+	if (result == 0)
+		return fd;
+	if (errno == EWOULDBLOCK) {
+		error_set(err, ERR_TEMP, "another process holds the lock %s", path);
+		err->sys = EWOULDBLOCK;
+	} else {
+		error_sys(err, error_kind_of(errno), "cannot lock %s", path);
+	}
+	close(fd);
+	return -1;
+}
+
+int file_is_private(int fd, const char *path, struct error *err)
+{
+	struct stat st;
+	unsigned me = (unsigned)geteuid();
+
+	if (fstat(fd, &st))
+		return error_sys(err, ERR_CONFIG, "cannot look at %s", path);
+	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+		return error_set(err, ERR_CONFIG, "%s is not a regular file", path);
+	if (st.st_uid != me && st.st_uid != 0)
+		return error_set(err, ERR_CONFIG, "%s belongs to somebody else (uid %u): chown %u %s",
+		                 path, (unsigned)st.st_uid, me, path);
+	if (st.st_mode & (S_IRWXG | S_IRWXO))
+		return error_set(err, ERR_CONFIG, "%s is open to others (mode %03o): chmod 600 %s", path,
+		                 (unsigned)st.st_mode & 0777, path);
+	return 0;
+}
+
+/* -- places ------------------------------------------------------------------------------- */
+
+char *file_xdg(const char *variable, const char *fallback)
+{
+	const char *base = getenv(variable), *home = file_home();
+	struct str path = {.max = 64 * 1024};
+	int full;
+
+	if (base && base[0] == '/')
+		full = str_printf(&path, "%s/mailhaul", base);
+	else if (home)
+		full = str_printf(&path, "%s/%s/mailhaul", home, fallback);
+	else
+		return NULL;
+	if (full)
+		str_free(&path);
+	return path.s;
+}
+
+const char *file_home(void)
+{
+	static char *home; /* kept: the password database may reuse its own place */
+	const char *by_env = getenv("HOME");
+	const struct passwd *by_db;
+
+	if (by_env && by_env[0])
+		return by_env;
+	if (home)
+		return home;
+	by_db = getpwuid(getuid());
+	if (by_db && by_db->pw_dir && by_db->pw_dir[0])
+		home = xstrdup(by_db->pw_dir);
+	return home;
+}
