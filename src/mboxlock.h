@@ -16,6 +16,7 @@
 
 /* One mbox, open and locked.  Zeroed: none. */
 struct mboxlock {
+	const char *run;  /* foreign: our run's 12 digits, written into the dotlock; may be NULL */
 	bool held;
 	int fd;           /* the mbox, for reading and writing, while held */
 	char *dotlock;    /* its name, where we have made it; else NULL */
@@ -34,7 +35,10 @@ int mboxlock_open(const char *path, bool create, struct error *err);
  * and the user is told once. */
 int mboxlock_take(struct mboxlock *lock, const char *path, bool create, struct error *err);
 
-/* Gives the locks back and closes; one that is not held is fine. */
+/* Gives the locks back and closes; one that is not held is fine.  run stays. */
 void mboxlock_release(struct mboxlock *lock);
+
+/* Removes a dotlock that bears this run, which the caller knows to be dead, at once. */
+void mboxlock_sweep(const char *path, const char *run);
 
 #endif

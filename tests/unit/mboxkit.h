@@ -358,7 +358,10 @@ static inline int settle(const char *run, struct error *err)
 		text_copy(intents[i].token, sizeof intents[i].token, book->spools[i].token);
 		intents[i].place = book->spools[i].place;
 	}
+	*err = (struct error){0};
 	rc = d.ops->settle(&d, &past, err);
+	if ((rc == 0) != (err->kind == ERR_NONE))
+		abort(); /* what went well leaves no error behind */
 	for (int i = 0; i < MAILS && rc == 0; i++)
 		book->fates[i] = book->delivered ? SPOOL_SAFE
 		                 : book->intended ? intents[i].fate : SPOOL_VOID;

@@ -321,6 +321,7 @@ static void test_company(void)
 	size_t n;
 
 	fresh(NULL, 0);
+	fflush(stdout);
 	for (int who = 0; who < 2; who++)
 		if (fork() == 0)
 			deliver_many(who);

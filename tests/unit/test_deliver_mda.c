@@ -207,6 +207,7 @@ static void test_stop(void)
 	pid_t pid;
 
 	spool_one(&d, &spool, (struct wire_span){"u", 1});
+	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
 		nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);

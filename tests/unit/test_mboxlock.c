@@ -291,6 +291,7 @@ static void test_fcntl_of_others(void)
 	char byte;
 
 	put(box, "");
+	fflush(stdout);
 	if (pipe(ready) == -1 || (pid = fork()) == -1)
 		abort();
 	if (pid == 0) { /* the classic lock of another process */
@@ -316,8 +317,10 @@ static void test_fcntl_of_others(void)
 /* The number of a process that is no more. */
 static pid_t dead_pid(void)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	fflush(stdout);
+	pid = fork();
 	if (pid == 0)
 		_exit(0);
 	waitpid(pid, NULL, 0);
@@ -404,6 +407,7 @@ static void test_waiting(void)
 	while_waiting = dot;
 	EQUAL(take(&err), 0, "it goes away while we wait");
 	OK(skipped_ms >= 2000 && skipped_ms < 4000, "and is noticed soon");
+	EQUAL(err.kind, ERR_NONE, "no error is left of the waiting");
 	put(dot, "1\n");
 	stop_requested = 1;
 	EQUAL(take(&err), -1, "asked to stop");

@@ -85,8 +85,10 @@ static void child_settles(void)
 static bool killed(void (*run)(void), int how, int calls)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
 
+	fflush(stdout);
+	pid = fork();
 	if (pid == 0) {
 		fault.how = how;
 		fault.calls = calls;

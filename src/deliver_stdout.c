@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deliver_stdout.c - messages on standard output, as an mbox (mboxrd).
+ *
+ * Each message is whole in an unlinked spool file before a byte of it is written, and a group is
+ * written in one go.  Where standard output is a file it is synced; a pipe cannot say what its
+ * reader has done, so there "delivered" means written.  Nothing can be settled after a crash,
+ * and what was written cannot be taken back: a message that fails half way has left its first
+ * part, and comes whole the next time.
+ *
+ * A reader that went away is an error of this account (SIGPIPE is ignored in a worker).
+ */
+#include "config.h"
+
+#include "deliver.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "file.h"
+
+static const char output_name[] = "standard output";
+
+static int stdout_open(struct deliver *d, struct error *err)
+{
+	d->path = "";
+	if (lseek(STDOUT_FILENO, 0, SEEK_CUR) == -1 && errno == EBADF)
+		return error_set(err, ERR_CANTCREATE, "%s is closed", output_name);
+	return 0;
+}
+
+static int stdout_spool(struct deliver *d, struct spool *spool, struct error *err)
+{
+	spool->place[0] = '\0';
+	spool->at = 0;
+	spool->fd = file_temp(d->state_dir, err);
+	return spool->fd == -1 ? -1 : 0;
+}
+
+static void stdout_drop(struct deliver *d, struct spool *spool)
+{
+	(void)d;
+	if (spool->fd >= 0)
+		close(spool->fd); /* unlinked: a failure to close it can lose nothing */
+	spool->fd = -1;
+}
+
+/* The spool files need not survive a crash: nothing would find them. */
+static int stdout_prepare(struct deliver *d, struct spool *spools, size_t n, struct error *err)
+{
+	(void)d, (void)spools, (void)n, (void)err;
+	return 0;
+}
+
+/* As file_sync, but for what cannot be synced: pipes, terminals, /dev/null. */
+static int sync_output(struct error *err)
+{
+	int rc;
+
+	while ((rc = fdatasync(STDOUT_FILENO)) == -1 && errno == EINTR)
+		;
+	if (rc == -1 && errno != EINVAL && errno != EROFS)
+		return error_sys(err, ERR_IO, "cannot sync %s", output_name);
+	return 0;
+}
+
+static int stdout_publish(struct deliver *d, struct spool *spools, size_t n, struct error *err)
+{
+	struct error late;
+	size_t written = 0;
+	int rc = 0;
+
+	(void)d;
+	while (written < n && rc == 0) {
+		const struct spool *spool = &spools[written];
+
+		rc = file_copy(spool->fd, (off_t)spool->at, STDOUT_FILENO, -1, spool->size, output_name,
+		               err);
+		if (rc == 0)
+			written++;
+		else
+			err->kind = ERR_IO;
+	}
+	if (written > 0 && sync_output(rc == 0 ? err : &late) == -1) {
+		written = 0;
+		rc = -1;
+	}
+	for (size_t i = 0; i < n; i++)
+		spools[i].fate = i < written ? SPOOL_SAFE : SPOOL_VOID;
+	return rc;
+}
+
+static void stdout_release(struct deliver *d, struct spool *spools, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		stdout_drop(d, &spools[i]);
+}
+
+static void stdout_close(struct deliver *d)
+{
+	(void)d;
+}
+
+const struct deliver_ops deliver_stdout = {
+	.kind = "stdout",
+	.group = DELIVER_GROUP,
+	.intents = false,
+	.form = SPOOL_MBOXRD,
+	.open = stdout_open,
+	.spool = stdout_spool,
+	.drop = stdout_drop,
+	.prepare = stdout_prepare,
+	.publish = stdout_publish,
+	.release = stdout_release,
+	.settle = NULL,
+	.close = stdout_close,
+};

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mboxlock.c - opens and locks an mbox, in a directory that others may write to.
+ *
+ * A spool directory is shared ground: a symbolic link, a second hard link, a FIFO or somebody
+ * else's file under the mbox's name is refused, and after the locks are there the name is looked
+ * up again, for a mail reader may have put another file in its place while we waited.
+ *
+ * PATH.lock holds "PID\nRUN\n".  One that a crash left is broken when its process is gone and it is
+ * older than five minutes, or at once when its run is known to be dead; it is renamed first and
+ * looked at again, so that a fresh lock that was made in this moment is put back and not removed.
+ * What is waited for is broken with the fcntl lock held, so whoever honours that cannot be hurt.
+ *
+ * On failure nothing is held.  A time stamp of the mbox is never set, and reading it here leaves
+ * the access time alone, by which mail readers know new mail.
+ */
+#include "config.h"
+
+#include "mboxlock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "file.h"
+
+#define WAIT_MS 60000    /* for locks of others */
+#define NAP_MS 10        /* between two tries: from here ... */
+#define NAP_MAX_MS 200   /* ... to here */
+#define STALE_S 300      /* a dotlock younger than this is never broken */
+
+static char *name_with(const char *path, const char *suffix)
+{
+	struct str name = {.max = 8192};
+
+	if (str_printf(&name, "%s%s", path, suffix) == -1)
+		return xstrdup(""); /* too long: opening it fails, and says so */
+	return name.s;
+}
+
+/* -- the file ----------------------------------------------------------------------------- */
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* 1: fd is an mbox of ours and stands under its name; 0: the name means another file by now. */
+static int check(int fd, const char *path, struct error *err)
+{
+	struct stat st, named;
+
+	if (fstat(fd, &st) == -1)
+		return error_sys(err, ERR_IO, "%s", path);
+	if (lstat(path, &named) == -1 || !is_same(&st, &named)) {
+		error_set(err, ERR_TEMP, "%s: another file takes its place all the time", path);
+		return 0;
+	}
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, ERR_CANTCREATE, "%s: not a regular file", path);
+	if (st.st_uid != geteuid())
+		return error_set(err, ERR_CANTCREATE, "%s: belongs to another user", path);
+	if (st.st_nlink != 1)
+		return error_set(err, ERR_CANTCREATE, "%s: the file has a second name (hard link)", path);
+	return 1;
+}
+
+/* O_NONBLOCK, so that a FIFO cannot hold us; what it is comes out in check. */
+static int open_file(const char *path, bool create, struct error *err)
+{
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd == -1 && errno == ENOENT && create) {
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd == -1 && errno == EEXIST) /* somebody was quicker */
+			fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	}
+	if (fd == -1 && errno == ELOOP)
+		return error_set(err, ERR_CANTCREATE, "%s: is a symbolic link", path);
+	if (fd == -1)
+		return error_sys(err, error_kind_of(errno), "cannot open %s", path);
+	return fd;
+}
+
+/* 1: *fd is open; 0 as check. */
+static int open_checked(const char *path, bool create, int *fd, struct error *err)
+{
+	int rc;
+
+	*fd = open_file(path, create, err);
+	if (*fd == -1)
+		return -1;
+	rc = check(*fd, path, err);
+	if (rc == 1)
+		fcntl(*fd, F_SETFL, O_NOATIME); /* open(2) would refuse it where the owner is wrong */
+	else
+		close(*fd);
+	return rc;
+}
+
+int mboxlock_open(const char *path, bool create, struct error *err)
+{
+	int fd;
+
+	return open_checked(path, create, &fd, err) == 1 ? fd : -1;
+}
+
+/* Makes the mbox's name durable.  A directory that may not be read cannot be synced. */
+static int sync_name(const char *path, struct error *err)
+{
+	char *dir = name_with(path, "");
+	char *slash = strrchr(dir, '/');
+	struct error why;
+	int fd, rc = 0;
+
+	if (slash != NULL)
+		slash[slash == dir] = '\0';
+	fd = file_open_dir(slash != NULL ? dir : ".", &why);
+	if (fd >= 0) {
+		rc = file_sync_dir(fd, dir, err);
+		close(fd);
+	} else if (why.sys != EACCES) {
+		*err = why;
+		rc = -1;
+	}
+	free(dir);
+	return rc;
+}
+
+/* -- PATH.lock ---------------------------------------------------------------------------- */
+
+/* Judges a dotlock by what is in it; run is one that is known to be dead, or NULL.  An empty one is
+ * what a crash between making and writing leaves.  Our own number is nobody else's: we do not
+ * hold it, or we would not ask. */
+static bool is_abandoned(const char *name, const char *run, struct stat *st)
+{
+	char text[64];
+	int fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	ssize_t n = -1;
+	size_t line;
+	uint64_t pid;
+
+	if (fd == -1)
+		return false;
+	if (fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+		n = read(fd, text, sizeof text - 1);
+	close(fd);
+	if (n == -1)
+		return false;
+	text[n] = '\0';
+	line = strcspn(text, "\n");
+	if (run != NULL && text[line] == '\n' && strncmp(text + line + 1, run, strlen(run)) == 0)
+		return true;
+	if (time(NULL) - st->st_mtime <= STALE_S)
+		return false;
+	if (n == 0)
+		return true;
+	if (!number_parse(text, line, INT32_MAX, &pid) || pid == 0)
+		return false;
+	return (pid_t)pid == getpid() || (kill((pid_t)pid, 0) == -1 && errno == ESRCH);
+}
+
+/* Takes an abandoned dotlock away: the one that was judged, and no other. */
+static void break_stale(const char *name, const char *run)
+{
+	struct stat judged, moved;
+	char chance[9], suffix[16], *aside;
+
+	if (!is_abandoned(name, run, &judged))
+		return;
+	random_hex(chance, 4);
+	snprintf(suffix, sizeof suffix, ".%s", chance);
+	aside = name_with(name, suffix);
+	if (rename(name, aside) == 0) {
+		bool same = lstat(aside, &moved) == 0 && is_same(&judged, &moved);
+
+		if (same || link(aside, name) == 0 || errno == EEXIST)
+			unlink(aside);
+	}
+	free(aside);
+}
+
+static void warn_once(const char *path)
+{
+	static bool warned;
+
+	if (!warned)
+		note(NOTE_WARN, "%s: cannot make %s.lock: %s; going on with the fcntl lock alone", path,
+		     path, strerror(errno));
+	warned = true;
+}
+
+/* Writes who we are into the fresh dotlock and remembers which file it is. */
+static int sign(struct mboxlock *lock, int fd, const char *name, struct error *err)
+{
+	char text[64];
+	struct stat st;
+
+	snprintf(text, sizeof text, "%ld\n%s%s", (long)getpid(), lock->run != NULL ? lock->run : "",
+	         lock->run != NULL ? "\n" : "");
+	if (file_write(fd, text, strlen(text), name, err) == -1)
+		return -1;
+	if (fstat(fd, &st) == -1)
+		return error_sys(err, ERR_IO, "%s", name);
+	lock->dev = st.st_dev;
+	lock->ino = st.st_ino;
+	return 0;
+}
+
+/* 1: made, or cannot be made here; 0: somebody has it. */
+static int take_dotlock(struct mboxlock *lock, const char *path, struct error *err)
+{
+	char *name = name_with(path, ".lock");
+	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int rc = 1;
+
+	if (fd >= 0) {
+		rc = sign(lock, fd, name, err) == 0 ? 1 : -1;
+		close(fd);
+		if (rc == 1) {
+			lock->dotlock = name;
+			return 1;
+		}
+		unlink(name);
+	} else if (errno == EEXIST) {
+		break_stale(name, NULL);
+		error_set(err, ERR_TEMP, "%s: there is a lock file, %s", path, name);
+		rc = 0;
+	} else if (errno == EACCES || errno == EROFS || errno == EPERM) {
+		warn_once(path);
+	} else {
+		rc = error_sys(err, error_kind_of(errno), "cannot create %s", name);
+	}
+	free(name);
+	return rc;
+}
+
+/* -- both --------------------------------------------------------------------------------- */
+
+/* 1: got it; 0: somebody has it. */
+static int take_fcntl(int fd, const char *path, struct error *err)
+{
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(fd, F_OFD_SETLK, &all) == 0)
+		return 1;
+	if (errno != EAGAIN && errno != EACCES)
+		return error_sys(err, ERR_IO, "cannot lock %s", path);
+	error_set(err, ERR_TEMP, "%s: another program has locked it", path);
+	return 0;
+}
+
+/* One try.  1: all is held; 0: somebody else has something, and nothing is held. */
+static int attempt(struct mboxlock *lock, const char *path, bool create, struct error *err)
+{
+	int rc = open_checked(path, create, &lock->fd, err);
+
+	if (rc != 1)
+		return rc;
+	lock->held = true;
+	rc = take_fcntl(lock->fd, path, err);
+	if (rc == 1)
+		rc = take_dotlock(lock, path, err);
+	if (rc == 1)
+		rc = check(lock->fd, path, err);
+	if (rc == 1 && create && sync_name(path, err) == -1)
+		rc = -1;
+	if (rc != 1)
+		mboxlock_release(lock);
+	return rc;
+}
+
+int mboxlock_take(struct mboxlock *lock, const char *path, bool create, struct error *err)
+{
+	uint64_t deadline = clock_ms() + WAIT_MS;
+	struct error why; /* apart: what stood in the way of a lock that came is no error */
+	int nap = NAP_MS, rc;
+
+	while ((rc = attempt(lock, path, create, &why)) == 0) {
+		if (stop_requested)
+			return error_set(err, ERR_STOP, "%s: stopped while waiting for its lock", path);
+		if (clock_ms() >= deadline) {
+			error_wrap(&why, "waited %d s", WAIT_MS / 1000);
+			break;
+		}
+		poll(NULL, 0, nap);
+		nap = nap * 2 < NAP_MAX_MS ? nap * 2 : NAP_MAX_MS;
+	}
+	if (rc != 1)
+		*err = why;
+	return rc == 1 ? 0 : -1;
+}
+
+void mboxlock_release(struct mboxlock *lock)
+{
+	struct stat st;
+
+	if (lock->dotlock != NULL && lstat(lock->dotlock, &st) == 0 && st.st_dev == lock->dev &&
+	    st.st_ino == lock->ino)
+		unlink(lock->dotlock);
+	free(lock->dotlock);
+	if (lock->held)
+		close(lock->fd);
+	*lock = (struct mboxlock){.run = lock->run};
+}
+
+void mboxlock_sweep(const char *path, const char *run)
+{
+	char *name = name_with(path, ".lock");
+
+	break_stale(name, run);
+	free(name);
+}
