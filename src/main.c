@@ -61,6 +61,7 @@ static void make_safe(void)
 	fill_descriptors();
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error like a full disk */
 #if defined(PR_SET_DUMPABLE) && !defined(MAILHAUL_SANITIZERS)
 	(void)prctl(PR_SET_DUMPABLE, 0); /* no core file holds a password; no ptrace */
 #endif

@@ -14,13 +14,13 @@
  *     its answer leaves; and "-- connect", "-- tls", "-- tls failed", "-- plaintext after STLS",
  *     "-- sent N" (octets of POP3, without TLS), "-- close (flights N)".  These two stand there
  *     before the client can know the end (and in front of lines that came too late), unless it
- *     is the client who leaves.  A flight is what the client sends without waiting: N counts how
- *     often everything was answered and the server had to wait for the next command, first after
- *     the greeting; so a lock-step session of n commands has n flights.  With "delay" the count
- *     does not depend on how the network cuts what was written at once.
+ *     is the client who leaves.  A flight is what the client sends without waiting: N is how often
+ *     all that had come was answered, the greeting too, before the next command came; a
+ *     lock-step session of n commands has n flights.  A client that takes up answers one by one
+ *     while it sends makes more of them than round trips; "delay" makes both the same.
  *     The lines of parallel connections mix.
  * -c  where cert NAME finds NAME.pem and NAME.key (default: .); make-certs.sh makes them
- * -x  serve nothing, write each message into DIRECTORY/1, 2, ... as a client should store it: LF
+ * -x  serve nothing; write each message into DIRECTORY/1, 2, ... as a client should store it: LF
  *
  * Input is read whenever there is some, whatever is being written: no client can deadlock it.
  * When it hangs up it lets the client close first, for a second at most.
@@ -489,7 +489,7 @@ static void receive(struct conn *c)
 	arrive(c);
 }
 
-/* Waits for events or until the time; returns revents.  Only here SIGTERM gets in. */
+/* Waits for events or until the time; returns revents. */
 static short wait_fd(int fd, short events, int64_t until)
 {
 	struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = srv.life[0]}};
@@ -697,6 +697,7 @@ static void run_tls(struct conn *c)
 		return; /* by the script */
 	c->secured = r == 0;
 	log_event(c, c->secured ? "-- tls" : "-- tls failed");
+	c->waited = srv.tls == TLS_STLS; /* the next words are a flight, early as they may be */
 	if (c->secured)
 		receive(c); /* what came with the handshake */
 	else
@@ -1567,7 +1568,7 @@ static void on_signal(int sig)
 	stop = 1;
 }
 
-/* SIGTERM and SIGINT are let in by wait_fd alone. */
+/* SIGTERM and SIGINT are let in by ppoll alone. */
 static void catch_signals(void)
 {
 	struct sigaction a = {.sa_handler = on_signal};

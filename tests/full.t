@@ -1,0 +1,88 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# full.t - the disk is full: what did not fit stays on the server, nothing partial is ever visible,
+# and when there is room again all comes, once.
+#
+# Twice: with a limit on the size of files, which anybody can set, and with a file system of
+# some hundred kilobytes, for which one must be root.
+. "$top_srcdir/tests/tap.sh"
+
+cat > "$work/script" <<EOF
+capa PIPELINING
+capa UIDL
+capa USER
+message u1 size 20000
+message u2 size 3000000
+message u3 size 20000
+EOF
+
+config() {
+	printf '[work]\nhost = 127.0.0.1\nport = %s\nuser = joe\npassword = secret\ntls = off\n' "$port"
+	printf 'timeout = 5\n%s\n' "$1"
+}
+
+prepare() {
+	rm -rf "$work/home" "$work/box" "$work/mbox"
+	mkdir "$work/home"
+	start_pop3d "$work/script"
+	config "$1" > "$work/config"
+	chmod 600 "$work/config"
+}
+
+# What is to be seen by a mail reader.
+messages() {
+	case $1 in
+	maildir*) ls "$2/new" | wc -l ;;
+	mbox*) grep -c '^From ' "$2" ;;
+	esac
+}
+
+# check NAME OPTION PATH: the first run could not deliver it all; the second can.
+check() {
+	same "$1: the status" "$status" 74
+	ok "$1: one line says why" sh -c '[ $(wc -l < "$1") = 1 ] && grep -qE "File too large|No space left" "$1"' - "$work/err"
+	ok "$1: nothing partial is visible" test "$(messages "$2" "$3")" -le 1
+	case $2 in
+	maildir*) ok "$1: nothing is left in tmp" test -z "$(ls -A "$3/tmp")" ;;
+	mbox*) ok "$1: the mbox is what it was, or has message 1" test "$(wc -c < "$3")" -lt 30000 ;;
+	esac
+}
+
+for option in maildir mbox; do
+	place=$work/box
+	prepare "$option = $place"
+	(ulimit -f 1000; mailhaul -f "$work/config") 2>"$work/err"
+	status=$?
+	check "$option, limited" $option "$place"
+	ok "$option, limited: then there is room" mailhaul -f "$work/config"
+	same "$option, limited: all are there, once" "$(messages $option "$place")" 3
+	stop_pop3d
+done
+
+if [ "$(id -u)" = 0 ] && mkdir "$work/small" && mount -t tmpfs -o size=600k none "$work/small" 2>/dev/null; then
+	trap 'stop_pop3d; umount "$work/small"; rm -rf "$work"' EXIT
+	for option in maildir mbox; do
+		for state in home small; do
+			place=$work/small/$option.$state
+			prepare "$option = $place"
+			XDG=$work/home/.local/state
+			[ $state = home ] || XDG=$work/small/state.$option
+			run() {
+				env -i HOME="$work/home" XDG_STATE_HOME="$XDG" PATH="$PATH" \
+					${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} $VALGRIND "$MAILHAUL" -f "$work/config"
+			}
+			mount -o remount,size=600k "$work/small"
+			run 2>"$work/err" </dev/null
+			status=$?
+			check "$option, state in $state" $option "$place"
+			mount -o remount,size=20m "$work/small"
+			ok "$option, state in $state: then there is room" run
+			same "$option, state in $state: all are there, once" "$(messages $option "$place")" 3
+			stop_pop3d
+			rm -rf "$work/small"/*
+		done
+	done
+else
+	echo "# not root, or no tmpfs: only the limit on files was tried"
+fi
+finish
