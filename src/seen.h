@@ -4,9 +4,10 @@
  *
  * $XDG_STATE_HOME/mailhaul/ACCOUNT/journal, append-only text, a checked record a line.  A torn
  * tail is what a crash leaves and is cut off; a damaged record before it is an error.  The
- * run lock is `lock` beside it, by flock, never renamed or removed.  HACKING has the format.
+ * run lock is `lock` beside it, by flock, never renamed or removed.  record.c has the format.
  *
- * It is a multiset: servers do list one UID twice.  An entry is (uid, octets, since).
+ * It is a multiset: servers do list one UID twice.  An entry is (uid, octets, since);
+ * uidset.h has its type.  Entries are owned by seen and valid until seen_close.
  *
  * Order matters, and the caller keeps it: seen_intend before a message can be visible,
  * seen_settle after it is durable, DELE only after that, seen_gone after QUIT's +OK.
@@ -16,18 +17,9 @@
 
 #include "base.h"
 #include "spool.h"
+#include "uidset.h"
 
 struct seen;
-
-/* A UID that was delivered.  Owned by seen; valid until seen_close. */
-struct seen_entry {
-	uint64_t octets;  /* by LIST at that time */
-	uint64_t since;   /* wall clock of the delivery, s */
-	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it */
-	bool taken;       /* matched by a message of the present listing */
-	uint16_t uid_len;
-	char uid[];       /* not NUL-terminated */
-};
 
 /* Takes the lock and replays the journal; dir (the account's state directory) is made 0700.
  * ERR_TEMP: another run has the lock.  ERR_IO: damaged, says which line and what can be done. */
@@ -52,7 +44,8 @@ int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_
                 struct error *err);
 
 /* Matching a listing: begin, then seen_take for each message.  exact: the octets must be the
- * same; else any entry of that UID that is not taken yet.  NULL: none. */
+ * same; else any entry of that UID that is not taken yet.  NULL: none.  Exact ones are asked for
+ * first, all of them: then contested is known. */
 void seen_take_begin(struct seen *seen);
 struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t octets, bool exact);
 
@@ -61,7 +54,7 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
 
 /* Entries that the listing did not have: noted, and forgotten when they are missing for 30 days
  * (servers in trouble list nothing and come back).  A listing that was cut short is not to be
- * given here. */
+ * given here.  What plan has outdated is forgotten, here or before the next record of a delivery. */
 int seen_missing(struct seen *seen, uint64_t now, struct error *err);
 
 /* One sync of what is not synced yet; rewrites the journal where it has grown stale. */

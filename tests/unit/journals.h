@@ -112,7 +112,9 @@ static inline void add(struct seen *seen, const char *uid, uint64_t octets, uint
 		OK(false, err.text);
 }
 
-static const char *const uids[] = {"a", "b", "-", "%", "a b\t\n", "\xff\xfe", "UID1-1795295408", "zz"};
+static const char *const uids[] = {
+	"a", "b", "-", "%", "a b\t\n", "\xff\xfe", "UID1-1795295408", "zz",
+};
 
 static inline int by_text(const void *a, const void *b)
 {
@@ -121,19 +123,17 @@ static inline int by_text(const void *a, const void *b)
 
 /* All that the journal knows, as text: past deliveries, then entries of the UIDs above, in an
  * order that does not depend on how they came to be. */
-static inline void show(struct seen *seen, char *to, size_t size)
+static inline void show(struct seen *seen, struct str *to)
 {
 	struct spool_past *past;
-	size_t n = seen_pasts(seen, &past), at = 0;
+	size_t n = seen_pasts(seen, &past);
 	char sorted[512][64];
 
 	for (size_t p = 0; p < n; p++) {
-		at += (size_t)snprintf(to + at, size - at, "%s %s %s:", past[p].kind, past[p].path,
-		                       past[p].run);
+		str_printf(to, "%s %s %s:", past[p].kind, past[p].path, past[p].run);
 		for (size_t i = 0; i < past[p].count; i++)
-			at += (size_t)snprintf(to + at, size - at, " %s@%s", past[p].intents[i].token,
-			                       past[p].intents[i].place);
-		at += (size_t)snprintf(to + at, size - at, "\n");
+			str_printf(to, " %s@%s", past[p].intents[i].token, past[p].intents[i].place);
+		str_puts(to, "\n");
 	}
 	seen_take_begin(seen);
 	for (size_t u = 0; u < sizeof uids / sizeof *uids; u++) {
@@ -146,19 +146,22 @@ static inline void show(struct seen *seen, char *to, size_t size)
 			         (unsigned long long)entry->missing);
 		qsort(sorted, found, sizeof sorted[0], by_text);
 		for (size_t i = 0; i < found; i++)
-			at += (size_t)snprintf(to + at, size - at, "%s", sorted[i]);
+			str_puts(to, sorted[i]);
 	}
-	snprintf(to + at, size - at, "= %zu\n", seen_count(seen));
+	str_printf(to, "= %zu\n", seen_count(seen));
 }
 
+/* Good until the fourth call after this one. */
 static inline char *shown(struct seen *seen)
 {
-	static char text[4][65536];
+	static struct str text[4];
 	static int turn;
+	struct str *to = &text[turn = (turn + 1) % 4];
 
-	turn = (turn + 1) % 4;
-	show(seen, text[turn], sizeof text[turn]);
-	return text[turn];
+	to->max = 1 << 20;
+	str_cut(to, 0);
+	show(seen, to);
+	return to->s;
 }
 
 /* What another process would find here, if this one died now. */

@@ -9,8 +9,10 @@
 
 #include "seen.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,7 +97,7 @@ static void make_model(void)
 	printf("# %zu lines, %zu bytes\n", model.lines, model.len);
 }
 
-/* The last line that is whole within the first len bytes; the header, which is put back, if none. */
+/* The last line that is whole within the first len bytes, or the header: it is put back. */
 static size_t line_before(size_t len)
 {
 	size_t i = model.lines;
@@ -200,12 +202,17 @@ static const struct {
 	{"a newer version", "57678e4c V 2\n", ERR_IO},
 	{"no header", "b42d663b Z\n", ERR_IO},
 	{"two headers", "44377db8 V 1\n44377db8 V 1\n", ERR_IO},
-	{"an intent without a run", "44377db8 V 1\n81721957 I 0123456789ab0123456789ab a 1 -\n", ERR_IO},
-	{"delivered without an intent", "44377db8 V 1\nb3378bd9 D 0123456789ab0123456789ab 1 0\n", ERR_IO},
+	{"an intent without a run",
+	 "44377db8 V 1\n81721957 I 0123456789ab0123456789ab a 1 -\n", ERR_IO},
+	{"delivered without an intent",
+	 "44377db8 V 1\nb3378bd9 D 0123456789ab0123456789ab 1 0\n", ERR_IO},
 	{"void without an intent", "44377db8 V 1\n80711abb N 0123456789ab0123456789ab\n", ERR_IO},
 	{"an entry that is not there", "44377db8 V 1\nc6fe8331 F 0\n", ERR_IO},
 	{"missing what is not there", "44377db8 V 1\n037c6181 M 0 1\n", ERR_IO},
 	{"an entry with a wrong number", "44377db8 V 1\n59bc27fe S 1 a 1 1 0\n", ERR_IO},
+	{"delivered under a wrong number", "44377db8 V 1\n8347af10 P k r p\n"
+	 "81721957 I 0123456789ab0123456789ab a 1 -\n"
+	 "415c08da D 0123456789ab0123456789ab 1 1\n", ERR_IO},
 	{"an entry without a UID", "44377db8 V 1\n3cf8ce4e S 0 - 1 1 0\n", ERR_IO},
 };
 
@@ -231,6 +238,37 @@ static void test_strange(void)
 
 /* -- growth -------------------------------------------------------------------------------- */
 
+/* A snapshot came to its place whole, so nothing in it is a torn tail but its last record. */
+static void test_snapshot_damage(void)
+{
+	size_t len, line;
+	char bytes[8192];
+
+	memcpy(bytes, get_file(dir, "journal", &len), sizeof bytes);
+	line = strcspn(bytes, "\n") + 1;
+	bytes[line + 12] ^= 1;
+	file_mkdirs(other, &err);
+	OK(meaning(bytes, len) == NULL && err.kind == ERR_IO, "damage within a snapshot is damage");
+	clear(other);
+}
+
+/* No room for the snapshot. */
+static void test_no_room(struct seen *seen)
+{
+	struct rlimit limit, tight;
+	int rc;
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	tight = limit;
+	tight.rlim_cur = 20;
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &tight);
+	rc = seen_flush(seen, &err);
+	setrlimit(RLIMIT_FSIZE, &limit);
+	EQUAL(rc, 0, "without room for the new one the old one goes on");
+	OK(size_of(dir, "journal.new") == -1, "nothing is left of the attempt");
+}
+
 static void test_compaction(void)
 {
 	struct spool spools[2] = {spool_of("a", 1, SPOOL_SAFE), spool_of("b", 2, SPOOL_SAFE)};
@@ -253,6 +291,7 @@ static void test_compaction(void)
 	OK(size_of(dir, "journal") < size / 5, "the journal is written anew");
 	OK(size_of(dir, "journal.new") == -1, "nothing is left beside it");
 	SAME(shown(seen), before, "it knows the same");
+	test_snapshot_damage();
 	OK(strstr(shown_after_crash(), "place of") != NULL, "the run's intents are in it");
 	seen_settle(seen, spools, 2, 2, &err);
 	EQUAL(seen_gone(seen, span("a"), 7, &err), 0, "it goes on");
@@ -272,6 +311,9 @@ static void test_compaction(void)
 	OK(size_of(dir, "journal") > size, "and is what it was");
 	SAME(shown_after_crash(), before, "and means the same");
 	rmdir(in(dir, "journal.new"));
+	test_no_room(seen);
+	add(seen, "b", 6, 1);
+	SAME(shown_after_crash(), shown(seen), "it is the one that is written to");
 	EQUAL(seen_flush(seen, &err), 0, "later");
 	OK(size_of(dir, "journal") < size / 5, "it can");
 	add(seen, "-", 9, 9);

@@ -21,8 +21,8 @@
 #define NOW (1000 * (uint64_t)DAY)
 
 /* Entries: delivered so many days ago; GONE: an earlier listing lacked it. */
-#define KNOWN(name, size) {.uid = name, .octets = size}
-#define AGED(name, size, days) {.uid = name, .octets = size, .age = days}
+#define IS(name, size) {.uid = name, .octets = size}
+#define OLD(name, size, days) {.uid = name, .octets = size, .age = days}
 #define GONE(name, size, days) {.uid = name, .octets = size, .age = days, .missing = true}
 
 /* Messages: uid NULL has none; octets -1 is no LIST line. */
@@ -43,57 +43,57 @@ static const struct row {
 	{"new of 0 octets", {{0}}, {{"a", 0}}, FOREVER, .want = "n"},
 
 	/* known, and the same */
-	{"delivered, DELE was lost", {KNOWN("a", 10)}, {{"a", 10}}, 0, .want = "d"},
-	{"kept for ever", {AGED("a", 10, 999)}, {{"a", 10}}, FOREVER, .want = "k"},
-	{"kept for a while", {AGED("a", 10, 29)}, {{"a", 10}}, 30 * DAY, .want = "k"},
-	{"kept long enough", {AGED("a", 10, 30)}, {{"a", 10}}, 30 * DAY, .want = "d"},
-	{"the clock was set back", {AGED("a", 10, -5)}, {{"a", 10}}, 30 * DAY, .want = "k"},
-	{"the clock was set back, no keep", {AGED("a", 10, -5)}, {{"a", 10}}, 0, .want = "d"},
-	{"keep was switched off", {AGED("a", 10, 3), AGED("b", 9, 1)}, {{"a", 10}, {"b", 9}, {"c", 8}}, 0,
+	{"delivered, DELE was lost", {IS("a", 10)}, {{"a", 10}}, 0, .want = "d"},
+	{"kept for ever", {OLD("a", 10, 999)}, {{"a", 10}}, FOREVER, .want = "k"},
+	{"kept for a while", {OLD("a", 10, 29)}, {{"a", 10}}, 30 * DAY, .want = "k"},
+	{"kept long enough", {OLD("a", 10, 30)}, {{"a", 10}}, 30 * DAY, .want = "d"},
+	{"the clock was set back", {OLD("a", 10, -5)}, {{"a", 10}}, 30 * DAY, .want = "k"},
+	{"the clock was set back, no keep", {OLD("a", 10, -5)}, {{"a", 10}}, 0, .want = "d"},
+	{"keep was switched off", {OLD("a", 10, 3), OLD("b", 9, 1)}, {{"a", 10}, {"b", 9}, {"c", 8}}, 0,
 	 .want = "ddn"},
-	{"known and new mixed", {KNOWN("a", 10), KNOWN("c", 30)}, {{"a", 10}, {"b", 20}, {"c", 30}, {"d", 4}},
+	{"known and new mixed", {IS("a", 10), IS("c", 30)}, {{"a", 10}, {"b", 20}, {"c", 30}, {"d", 4}},
 	 FOREVER, .want = "knkn"},
-	{"entries without a message", {KNOWN("a", 10), KNOWN("b", 20)}, {{"b", 20}}, 0, .want = "d"},
-	{"case matters", {KNOWN("a", 10)}, {{"A", 10}}, FOREVER, .want = "n"},
-	{"a prefix is another UID", {KNOWN("ab", 10)}, {{"a", 10}, {"abc", 10}}, FOREVER, .want = "nn"},
+	{"entries without a message", {IS("a", 10), IS("b", 20)}, {{"b", 20}}, 0, .want = "d"},
+	{"case matters", {IS("a", 10)}, {{"A", 10}}, FOREVER, .want = "n"},
+	{"a prefix is another UID", {IS("ab", 10)}, {{"a", 10}, {"abc", 10}}, FOREVER, .want = "nn"},
 
 	/* known, and another size */
-	{"changed, no keep", {KNOWN("a", 10)}, {{"a", 11}}, 0, .want = "c"},
-	{"changed, keep", {KNOWN("a", 10)}, {{"a", 11}}, FOREVER, .want = "k"},
-	{"changed, kept for a while", {AGED("a", 10, 5)}, {{"a", 11}}, 30 * DAY, .want = "k"},
-	{"changed, kept long enough", {AGED("a", 10, 50)}, {{"a", 11}}, 30 * DAY, .want = "c"},
-	{"size unknown now, no keep", {KNOWN("a", 10)}, {{"a", -1}}, 0, .want = "c"},
-	{"size unknown now, keep", {KNOWN("a", 10)}, {{"a", -1}}, FOREVER, .want = "k"},
-	{"size unknown then", {KNOWN("a", 0)}, {{"a", 10}}, 0, .want = "c"},
-	{"size unknown both times", {KNOWN("a", 0)}, {{"a", -1}}, 0, .want = "c"},
-	{"0 octets prove nothing", {KNOWN("a", 0)}, {{"a", 0}}, 0, .want = "c"},
-	{"exact ones first", {KNOWN("a", 10), KNOWN("a", 20)}, {{"a", 30}, {"a", 20}, {"a", 10}}, 0,
+	{"changed, no keep", {IS("a", 10)}, {{"a", 11}}, 0, .want = "c"},
+	{"changed, keep", {IS("a", 10)}, {{"a", 11}}, FOREVER, .want = "k"},
+	{"changed, kept for a while", {OLD("a", 10, 5)}, {{"a", 11}}, 30 * DAY, .want = "k"},
+	{"changed, kept long enough", {OLD("a", 10, 50)}, {{"a", 11}}, 30 * DAY, .want = "c"},
+	{"size unknown now, no keep", {IS("a", 10)}, {{"a", -1}}, 0, .want = "c"},
+	{"size unknown now, keep", {IS("a", 10)}, {{"a", -1}}, FOREVER, .want = "k"},
+	{"size unknown then", {IS("a", 0)}, {{"a", 10}}, 0, .want = "c"},
+	{"size unknown both times", {IS("a", 0)}, {{"a", -1}}, 0, .want = "c"},
+	{"0 octets prove nothing", {IS("a", 0)}, {{"a", 0}}, 0, .want = "c"},
+	{"exact ones first", {IS("a", 10), IS("a", 20)}, {{"a", 30}, {"a", 20}, {"a", 10}}, 0,
 	 .want = "ndd"},
-	{"then by UID alone", {KNOWN("a", 10), KNOWN("a", 20)}, {{"a", 30}, {"a", 20}}, 0, .want = "cd"},
+	{"then by UID alone", {IS("a", 10), IS("a", 20)}, {{"a", 30}, {"a", 20}}, 0, .want = "cd"},
 
 	/* one UID and size for several */
-	{"both known, no keep", {KNOWN("a", 10), KNOWN("a", 10)}, {{"a", 10}, {"a", 10}}, 0, .want = "dd"},
-	{"one of two known, no keep", {KNOWN("a", 10)}, {{"a", 10}, {"a", 10}}, 0, .want = "cn"},
-	{"one of two known, keep", {KNOWN("a", 10)}, {{"a", 10}, {"a", 10}}, FOREVER, .want = "kn"},
-	{"two of three, keep", {KNOWN("a", 10), KNOWN("a", 10)}, {{"a", 10}, {"a", 10}, {"a", 10}}, FOREVER,
+	{"both known, no keep", {IS("a", 10), IS("a", 10)}, {{"a", 10}, {"a", 10}}, 0, .want = "dd"},
+	{"one of two known, no keep", {IS("a", 10)}, {{"a", 10}, {"a", 10}}, 0, .want = "cn"},
+	{"one of two known, keep", {IS("a", 10)}, {{"a", 10}, {"a", 10}}, FOREVER, .want = "kn"},
+	{"two of three, keep", {IS("a", 10), IS("a", 10)}, {{"a", 10}, {"a", 10}, {"a", 10}}, FOREVER,
 	 .want = "kkn"},
-	{"two of three, expired", {AGED("a", 10, 40), AGED("a", 10, 50)}, {{"a", 10}, {"a", 10}, {"a", 10}},
-	 30 * DAY, .want = "ccn"},
-	{"two of three, not expired: they will be", {AGED("a", 10, 1), AGED("a", 10, 50)},
+	{"two of three, expired", {OLD("a", 10, 40), OLD("a", 10, 50)},
 	 {{"a", 10}, {"a", 10}, {"a", 10}}, 30 * DAY, .want = "ccn"},
-	{"the doubt stays in its size", {KNOWN("a", 10), KNOWN("a", 20)}, {{"a", 10}, {"a", 10}, {"a", 20}}, 0,
-	 .want = "cnd"},
-	{"the doubt stays in its UID", {KNOWN("a", 10), KNOWN("b", 10)}, {{"a", 10}, {"b", 10}, {"a", 10}}, 0,
+	{"two of three, not expired: they will be", {OLD("a", 10, 1), OLD("a", 10, 50)},
+	 {{"a", 10}, {"a", 10}, {"a", 10}}, 30 * DAY, .want = "ccn"},
+	{"the doubt stays in its size", {IS("a", 10), IS("a", 20)},
+	 {{"a", 10}, {"a", 10}, {"a", 20}}, 0, .want = "cnd"},
+	{"the doubt stays in its UID", {IS("a", 10), IS("b", 10)}, {{"a", 10}, {"b", 10}, {"a", 10}}, 0,
 	 .want = "cdn"},
-	{"more known than listed", {KNOWN("a", 10), KNOWN("a", 10)}, {{"a", 10}}, 0, .want = "d"},
+	{"more known than listed", {IS("a", 10), IS("a", 10)}, {{"a", 10}}, 0, .want = "d"},
 
 	/* it was gone, and something like it is back */
 	{"gone and back, no keep", {GONE("a", 10, 5)}, {{"a", 10}}, 0, .want = "c"},
 	{"gone and back, keep", {GONE("a", 10, 5)}, {{"a", 10}}, FOREVER, .want = "k"},
 	{"gone and back, kept for a while", {GONE("a", 10, 5)}, {{"a", 10}}, 30 * DAY, .want = "k"},
 	{"gone and back, kept long enough", {GONE("a", 10, 50)}, {{"a", 10}}, 30 * DAY, .want = "d"},
-	{"one gone, one not", {GONE("a", 10, 5), KNOWN("a", 10)}, {{"a", 10}}, 0, .want = "d"},
-	{"one gone, one not, two listed", {GONE("a", 10, 5), KNOWN("a", 10)}, {{"a", 10}, {"a", 10}}, 0,
+	{"one gone, one not", {GONE("a", 10, 5), IS("a", 10)}, {{"a", 10}}, 0, .want = "d"},
+	{"one gone, one not, two listed", {GONE("a", 10, 5), IS("a", 10)}, {{"a", 10}, {"a", 10}}, 0,
 	 .want = "cc"},
 
 	/* no UID */
@@ -105,10 +105,10 @@ static const struct row {
 
 	/* limits */
 	{"too big", {{0}}, {{"a", 10}, {"b", 11}, {NULL, 12}}, 0, 10, .want = "nbb"},
-	{"too big, and known", {KNOWN("a", 11), KNOWN("b", 11)}, {{"a", 11}, {"b", 12}}, 0, 10, .want = "db"},
+	{"too big, and known", {IS("a", 11), IS("b", 11)}, {{"a", 11}, {"b", 12}}, 0, 10, .want = "db"},
 	{"of unknown size", {{0}}, {{"a", -1}}, 0, 10, .want = "n"},
 	{"limit", {{0}}, {{"a", 1}, {"b", 2}, {"c", 3}}, 0, 0, 2, .want = "nnl"},
-	{"the limit counts what is fetched", {KNOWN("a", 1), KNOWN("b", 2)}, {{"a", 1}, {"z", 99}, {"b", 2},
+	{"the limit counts what is fetched", {IS("a", 1), IS("b", 2)}, {{"a", 1}, {"z", 99}, {"b", 2},
 	 {"c", 3}, {"d", 4}}, FOREVER, 50, 1, .want = "kbknl"},
 };
 
@@ -229,7 +229,7 @@ static void test_row(const struct row *row)
  * then, the old entry and the new must not pass for two known messages. */
 static void test_broken_session(void)
 {
-	static const struct row row = {"", {AGED("a", 10, 1)}, {{"a", 10}, {"a", 10}}, .want = ""};
+	static const struct row row = {"", {OLD("a", 10, 1)}, {{"a", 10}, {"a", 10}}, .want = ""};
 	struct policy policy = {0};
 	struct seen *seen = journal_of(&row);
 	struct error err = {0};
@@ -258,9 +258,27 @@ static void test_broken_session(void)
 	seen_close(&seen, true);
 }
 
+/* An entry whose message went, and another one came in its place. */
+static void test_replaced(void)
+{
+	static const struct row row = {"", {GONE("a", 10, 5)}, {{"a", 10}}, .want = ""};
+	struct policy policy = {0};
+	struct seen *seen = journal_of(&row);
+	struct listing listing;
+	struct plan plan;
+
+	listing_of(&row, &listing);
+	plan_make(&plan, &listing, seen, &policy, NOW);
+	remember(seen, "a", 10, NOW);
+	EQUAL(seen_count(seen), 1, "the entry is replaced too");
+	listing_free(&listing);
+	seen_close(&seen, true);
+}
+
 static void test_facts(void)
 {
-	static const struct row row = {"", {AGED("a", 10, 7), AGED("b", 5, 7)}, {{"a", 10}, {"b", 6}, {"c", 3}},
+	static const struct row row = {"", {OLD("a", 10, 7), OLD("b", 5, 7)},
+	                               {{"a", 10}, {"b", 6}, {"c", 3}},
 	                               .want = ""};
 	struct seen *seen = journal_of(&row);
 	struct policy policy = {0};
@@ -326,12 +344,15 @@ int main(void)
 	const char *tmp = getenv("TMPDIR");
 	char path[80];
 
-	snprintf(dir, sizeof dir, "%s/test_plan.XXXXXX", tmp != NULL && strlen(tmp) < 40 ? tmp : "/tmp");
+	if (tmp == NULL || strlen(tmp) > 30)
+		tmp = "/tmp";
+	snprintf(dir, sizeof dir, "%s/test_plan.XXXXXX", tmp);
 	if (mkdtemp(dir) == NULL)
 		return 1;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		test_row(&rows[i]);
 	test_broken_session();
+	test_replaced();
 	test_facts();
 	test_time(100000, false, "all different");
 	test_time(100000, true, "all the same");

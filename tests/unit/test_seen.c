@@ -86,6 +86,16 @@ static void test_pasts(void)
 	for (int i = 0; i < 4; i++)
 		spools[i] = spool_of(i < 2 ? "a" : "", 10, SPOOL_UNSURE);
 	seen_begin(seen, "mbox", "/m", RUN, &err);
+	SAME(shown_after_crash(), "mbox /m " RUN ":\n= 0\n", "the run's begin is written at once");
+	seen_close(&seen, false);
+	seen = open_seen(dir);
+	seen_begin(seen, "stdout", "", RUN, &err);
+	seen_close(&seen, true);
+	seen = open_seen(dir);
+	EQUAL(seen_pasts(seen, &past), 2, "a clean end does not settle what others left");
+	SAME(past[1].path, "", "an empty path");
+	EQUAL(seen_settle_pasts(seen, &err), 0, "both are settled");
+	seen_begin(seen, "mbox", "/m", RUN, &err);
 	seen_close(&seen, false);
 	seen = open_seen(dir);
 	EQUAL(seen_pasts(seen, &past), 1, "a run that delivered nothing may have left files");
@@ -93,6 +103,7 @@ static void test_pasts(void)
 	seen_begin(seen, "maildir", "/d", RUN, &err);
 	seen_intend(seen, spools, 4, &err);
 	EQUAL(seen_pasts(seen, &past), 1, "this run is no past");
+	OK(strstr(shown_after_crash(), "place of") != NULL, "but would be one after a crash");
 	seen_close(&seen, true);
 	seen = open_seen(dir);
 	EQUAL(seen_pasts(seen, &past), 2, "now it is, and the unsettled one still");
@@ -194,6 +205,21 @@ static void test_missing(void)
 	seen_close(&seen, true);
 }
 
+/* Of two that are alike the one goes that the listing had. */
+static void test_gone_and_missing(void)
+{
+	struct seen *seen = fresh();
+
+	add(seen, "a", 10, 1);
+	add(seen, "a", 10, 1);
+	seen_take_begin(seen);
+	seen_take(seen, span("a"), 10, true);
+	seen_gone(seen, span("a"), 10, &err);
+	seen_missing(seen, 77, &err);
+	SAME(shown(seen), "0/10@1!77\n= 1\n", "the other one is missing");
+	seen_close(&seen, true);
+}
+
 static void test_lock(void)
 {
 	struct seen *seen = fresh(), *second;
@@ -280,6 +306,7 @@ int main(void)
 	test_pasts();
 	test_multiset();
 	test_missing();
+	test_gone_and_missing();
 	test_lock();
 	test_disk_full();
 	test_modes();

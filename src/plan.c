@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.c - which message is fetched, deleted or left, and why.
+ *
+ * A UID proves little: some servers take it from the mail, give one twice, or use it again.  So
+ * the listing is matched with the journal as two multisets, first by UID and size, all of it,
+ * then what is left by UID alone.  Only a match of the first kind lets a message be deleted
+ * unread, and only if no other message could have been meant: where more messages of one UID and
+ * size are listed than are known, none of them is.  What is in doubt is fetched again.
+ *
+ * Where mail is kept for ever nothing can be lost by leaving it, so there a known UID is enough,
+ * and of several alike the first ones are the known ones: servers append.
+ *
+ * Nothing here fails, reads or writes.  An entry whose message is fetched again is marked
+ * outdated, and seen.c forgets it in time.  Each pass is linear.
+ */
+#include "config.h"
+
+#include "plan.h"
+
+#include <stdlib.h>
+
+/* Without `keep` an entry only waits for its message to go.  If a whole listing lacked it, it went,
+ * and what has its UID and size now is another message. */
+static bool is_over(const struct seen_entry *entry, const struct policy *policy)
+{
+	return policy->keep == 0 && entry->missing > 0;
+}
+
+/* A delivery in the future (the clock was set back) is of this moment. */
+static bool is_expired(const struct seen_entry *entry, const struct policy *policy, uint64_t now)
+{
+	uint64_t age = now > entry->since ? now - entry->since : 0;
+
+	return policy->keep != KEEP_FOREVER && age >= policy->keep;
+}
+
+/* The entry for exactly this message; NULL: none, and why says if there was an old one.  The size
+ * of a message without a LIST line is unknown and proves nothing. */
+static struct seen_entry *take_exact(struct message *message, struct wire_span uid,
+                                     struct seen *seen, const struct policy *policy)
+{
+	struct seen_entry *entry = NULL;
+
+	message->why = WHY_NEW;
+	while (message->octets > 0 && (entry = seen_take(seen, uid, message->octets, true)) != NULL &&
+	       is_over(entry, policy)) {
+		entry->outdated = true;
+		message->why = WHY_CHANGED;
+	}
+	return entry;
+}
+
+static void decide(struct message *message, enum message_act act, enum message_why why)
+{
+	message->act = (uint8_t)act;
+	message->why = (uint8_t)why;
+}
+
+/* The entry is known to be of another message than the one listed, or may be. */
+static void fetch_again(struct message *message, struct seen_entry *entry)
+{
+	entry->outdated = true;
+	decide(message, ACT_FETCH, WHY_CHANGED);
+}
+
+static void judge_nameless(struct message *message, const struct policy *policy)
+{
+	if (!message->listed)
+		decide(message, ACT_LEAVE, WHY_UNLISTED);
+	else if (policy->keep > 0)
+		decide(message, ACT_LEAVE, WHY_NO_UID);
+	else
+		decide(message, ACT_FETCH, WHY_NEW);
+}
+
+static void judge_known(struct message *message, struct seen_entry *entry, bool exact,
+                        const struct policy *policy, uint64_t now)
+{
+	bool expired = is_expired(entry, policy, now);
+
+	message->since = entry->since;
+	if (exact && entry->contested && policy->keep != KEEP_FOREVER)
+		fetch_again(message, entry);
+	else if (!expired)
+		decide(message, ACT_LEAVE, WHY_KEPT);
+	else if (exact)
+		decide(message, ACT_DELETE, WHY_EXPIRED);
+	else
+		fetch_again(message, entry);
+	if (message->act == ACT_FETCH)
+		message->since = 0; /* it is not this message that was delivered then */
+}
+
+/* What the user does not want to have, or not now. */
+static void limit(struct message *message, const struct policy *policy, const struct plan *plan)
+{
+	if (message->act != ACT_FETCH)
+		return;
+	if (policy->max_size > 0 && message->octets > policy->max_size)
+		decide(message, ACT_LEAVE, WHY_TOO_BIG);
+	else if (policy->limit > 0 && plan->fetch >= policy->limit)
+		decide(message, ACT_LEAVE, WHY_LIMIT);
+}
+
+static void count(struct plan *plan, const struct message *message)
+{
+	if (message->act == ACT_FETCH) {
+		plan->fetch++;
+		plan->octets += message->octets <= UINT64_MAX - plan->octets ? message->octets : 0;
+	} else if (message->act == ACT_DELETE) {
+		plan->remove++;
+	} else if (message->why == WHY_KEPT) {
+		plan->kept++;
+	} else if (message->why == WHY_TOO_BIG) {
+		plan->too_big++;
+	} else {
+		plan->left++;
+	}
+}
+
+void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
+               const struct policy *policy, uint64_t now)
+{
+	struct seen_entry **known = xcalloc((size_t)listing->count + 1, sizeof *known);
+
+	*plan = (struct plan){0};
+	seen_take_begin(seen);
+	for (uint32_t i = 0; i < listing->count; i++) {
+		struct message *message = &listing->messages[i];
+
+		known[i] = take_exact(message, listing_uid(listing, message), seen, policy);
+	}
+	for (uint32_t i = 0; i < listing->count; i++) {
+		struct message *message = &listing->messages[i];
+		bool exact = known[i] != NULL;
+		struct seen_entry *entry = known[i];
+
+		if (!exact)
+			entry = seen_take(seen, listing_uid(listing, message), 0, false);
+		message->since = 0;
+		if (message->uid_len == 0)
+			judge_nameless(message, policy);
+		else if (entry != NULL)
+			judge_known(message, entry, exact, policy, now);
+		else
+			decide(message, ACT_FETCH, message->why); /* as take_exact found */
+		limit(message, policy, plan);
+		count(plan, message);
+	}
+	free(known);
+}
+
+const char *plan_why_text(enum message_why why)
+{
+	static const char *const texts[] = {
+		[WHY_NEW] = "new",
+		[WHY_CHANGED] = "changed",
+		[WHY_KEPT] = "kept",
+		[WHY_EXPIRED] = "expired",
+		[WHY_TOO_BIG] = "too big",
+		[WHY_LIMIT] = "over the limit",
+		[WHY_NO_UID] = "no UID",
+		[WHY_UNLISTED] = "not listed",
+	};
+
+	return texts[why];
+}

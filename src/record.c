@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * record.c - one line of the journal.
+ *
+ *     CRC8HEX (SP | "+") TAG { SP FIELD } LF
+ *
+ * The CRC-32C covers everything behind it up to the LF.  "+" in place of the blank says that all
+ * before this record was on disk when it was written; seen.c tells damage from a torn tail by it.
+ * Texts are percent-escaped: only ! to ~ stand for themselves, "%" not, and "-" not in front; the
+ * empty text is "-".  Numbers are decimal; SINCE and MISSING are seconds of the wall clock.
+ *
+ *     V VERSION                        the first record, and nowhere else
+ *     P KIND RUN PATH                  run RUN delivers to PATH from here on
+ *     I TOKEN UID OCTETS PLACE         intent: this message is about to become visible there
+ *     D TOKEN SINCE NUM                it is delivered: entry NUM, unless it has no UID
+ *     N TOKEN                          it is not: the intent is void
+ *     S NUM UID OCTETS SINCE MISSING   entry NUM: delivered without an intent; also the snapshot
+ *     M NUM MISSING                    entry NUM is not listed since MISSING; 0: it is back
+ *     F NUM                            entry NUM is forgotten
+ *     Z                                all P before it are settled, and what they left is swept
+ *
+ * Entries are numbered from 0 in the order of their D and S records.
+ */
+#include "config.h"
+
+#include "record.h"
+
+#include <string.h>
+
+#define CRC_DIGITS 8
+#define BODY (CRC_DIGITS + 1) /* where the tag stands */
+#define NUMBER_DIGITS 20
+
+/* What a field letter of the forms below stands for.  The maximum is that of the number, or of
+ * the text's bytes before they are escaped. */
+static const struct field {
+	char letter;
+	bool text;
+	size_t at;
+	uint64_t max;
+} fields[] = {
+	{'n', false, offsetof(struct record, num), UINT32_MAX - 1},
+	{'o', false, offsetof(struct record, octets), UINT64_MAX},
+	{'s', false, offsetof(struct record, since), UINT64_MAX},
+	{'m', false, offsetof(struct record, missing), UINT64_MAX},
+	{'u', true, offsetof(struct record, uid), WIRE_MAX_UID},
+	{'t', true, offsetof(struct record, token), 32},
+	{'l', true, offsetof(struct record, place), 255},
+	{'k', true, offsetof(struct record, kind), 32},
+	{'r', true, offsetof(struct record, run), 32},
+	{'p', true, offsetof(struct record, path), 4096},
+};
+
+/* A tag and its fields. */
+static const char *const forms[] = {
+	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Z",
+};
+
+static const char *form_of(char tag)
+{
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+		if (*forms[i] == tag)
+			return forms[i] + 1;
+	return NULL;
+}
+
+static const struct field *field_of(char letter)
+{
+	const struct field *field = fields;
+
+	while (field->letter != letter)
+		field++;
+	return field;
+}
+
+/* -- the check ---------------------------------------------------------------------------- */
+
+/* CRC-32C (Castagnoli), reflected: bytes that rot in a block or are zeroed by a power cut do not
+ * pass it, and a disk has no reason to forge. */
+static uint32_t crc(const char *bytes, size_t len)
+{
+	static uint32_t table[256];
+	uint32_t sum = UINT32_MAX;
+
+	if (table[1] == 0)
+		for (uint32_t i = 0; i < 256; i++) {
+			uint32_t v = i;
+
+			for (int bit = 0; bit < 8; bit++)
+				v = v >> 1 ^ (v & 1 ? 0x82f63b78u : 0);
+			table[i] = v;
+		}
+	for (size_t i = 0; i < len; i++)
+		sum = sum >> 8 ^ table[(sum ^ (unsigned char)bytes[i]) & 0xff];
+	return ~sum;
+}
+
+static void put_crc(char *to, uint32_t sum)
+{
+	for (int i = 0; i < CRC_DIGITS; i++)
+		to[i] = "0123456789abcdef"[sum >> (28 - 4 * i) & 0xf];
+}
+
+/* -- writing ------------------------------------------------------------------------------ */
+
+static bool is_plain(unsigned char c, bool first)
+{
+	return c > ' ' && c < 0x7f && c != '%' && !(first && c == '-');
+}
+
+static char *put_text(char *to, struct wire_span text)
+{
+	if (text.len == 0)
+		*to++ = '-';
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if (is_plain(c, i == 0)) {
+			*to++ = (char)c;
+			continue;
+		}
+		*to++ = '%';
+		*to++ = "0123456789ABCDEF"[c >> 4];
+		*to++ = "0123456789ABCDEF"[c & 0xf];
+	}
+	return to;
+}
+
+static char *put_number(char *to, uint64_t value)
+{
+	char digits[NUMBER_DIGITS];
+	size_t n = 0;
+
+	do
+		digits[n++] = (char)('0' + value % 10);
+	while (value /= 10);
+	while (n > 0)
+		*to++ = digits[--n];
+	return to;
+}
+
+size_t record_encode(const struct record *record, char line[RECORD_MAX])
+{
+	const char *form = form_of(record->tag);
+	char *to = line + BODY;
+
+	if (form == NULL)
+		return 0;
+	*to++ = record->tag;
+	for (; *form != '\0'; form++) {
+		const struct field *field = field_of(*form);
+		const void *value = (const char *)record + field->at;
+
+		*to++ = ' ';
+		if (!field->text) {
+			to = put_number(to, *(const uint64_t *)value);
+			continue;
+		}
+		if (((const struct wire_span *)value)->len > field->max)
+			return 0;
+		to = put_text(to, *(const struct wire_span *)value);
+	}
+	line[CRC_DIGITS] = record->firm ? '+' : ' ';
+	put_crc(line, crc(line + CRC_DIGITS, (size_t)(to - (line + CRC_DIGITS))));
+	*to++ = '\n';
+	return (size_t)(to - line);
+}
+
+/* -- reading ------------------------------------------------------------------------------ */
+
+static int hex_value(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Unescapes in place; the text can only become shorter.  Returns false where it is not as
+ * put_text would have written it. */
+static bool take_text(char *p, size_t len, const struct field *field, struct wire_span *text)
+{
+	size_t in = 0, out = 0;
+
+	*text = (struct wire_span){p, 0};
+	if (len == 1 && *p == '-')
+		return true;
+	while (in < len) {
+		unsigned char c = (unsigned char)p[in++];
+
+		if (c == '%') {
+			int high = len - in >= 2 ? hex_value(p[in]) : -1;
+			int low = len - in >= 2 ? hex_value(p[in + 1]) : -1;
+
+			if (high < 0 || low < 0)
+				return false;
+			c = (unsigned char)(high << 4 | low);
+			if (is_plain(c, out == 0) || (c == '\0' && field->letter != 'u'))
+				return false;
+			in += 2;
+		} else if (!is_plain(c, out == 0)) {
+			return false;
+		}
+		p[out++] = (char)c;
+	}
+	text->len = out;
+	return out > 0 && out <= field->max;
+}
+
+static bool take_field(char *p, size_t len, const struct field *field, struct record *record)
+{
+	void *value = (char *)record + field->at;
+
+	if (field->text)
+		return take_text(p, len, field, value);
+	if (len > 1 && *p == '0')
+		return false; /* one number, one form */
+	return number_parse(p, len, field->max, value);
+}
+
+bool record_decode(char *line, size_t len, struct record *record)
+{
+	const char *form;
+	char sum[CRC_DIGITS];
+	size_t at = BODY + 1;
+
+	*record = (struct record){0};
+	if (len < at || len >= RECORD_MAX)
+		return false;
+	put_crc(sum, crc(line + CRC_DIGITS, len - CRC_DIGITS));
+	form = form_of(line[BODY]);
+	if (memcmp(sum, line, CRC_DIGITS) != 0 || form == NULL)
+		return false;
+	if (line[CRC_DIGITS] != ' ' && line[CRC_DIGITS] != '+')
+		return false;
+	record->tag = line[BODY];
+	record->firm = line[CRC_DIGITS] == '+';
+	for (; *form != '\0'; form++) {
+		const char *end;
+		size_t n;
+
+		if (at == len || line[at++] != ' ')
+			return false;
+		end = memchr(line + at, ' ', len - at);
+		n = end != NULL ? (size_t)(end - (line + at)) : len - at;
+		if (!take_field(line + at, n, field_of(*form), record))
+			return false;
+		at += n;
+	}
+	return at == len;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * uidset.h - a multiset of delivered UIDs in memory, and how a listing is matched with it.
+ *
+ * Entries have numbers, from 0 in the order they were added.  Nothing a stranger can choose (many
+ * UIDs, equal UIDs, UIDs made to collide) makes any of this slower than linear.
+ *
+ * Memory: about 70 bytes and the UID for each entry.  What is forgotten keeps its memory until
+ * uidset_free, so pointers to entries stay good.
+ */
+#ifndef UIDSET_H
+#define UIDSET_H
+
+#include "base.h"
+#include "wire.h"
+
+/* A UID that was delivered.  Owned by the set. */
+struct seen_entry {
+	uint64_t octets;  /* by LIST at that time */
+	uint64_t since;   /* wall clock of the delivery, s */
+	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it */
+	bool taken;       /* matched by a message of the present listing, or delivered since it came */
+	bool contested;   /* more messages asked for its UID and size than there are entries */
+	bool outdated;    /* set by plan: its message is another one by now and is fetched again, so
+	                   * the entry is forgotten before that one's delivery is recorded */
+	uint16_t uid_len; /* at most WIRE_MAX_UID */
+	char uid[];       /* not NUL-terminated */
+};
+
+struct uidset_chunk;
+struct uidset_slot;
+
+/* Zeroed is empty and valid. */
+struct uidset {
+	struct uidset_chunk *chunks; /* where the entries live */
+	struct uidset_slot *slots;   /* by number */
+	size_t count, cap;           /* numbers given away, room */
+	size_t live;                 /* entries that are not forgotten */
+	uint32_t *heads;             /* of the lists entries are found by; NULL: not built */
+	size_t buckets;
+	uint64_t key[4];
+};
+
+/* Makes an entry that is no member yet. */
+struct seen_entry *uidset_make(struct uidset *set, struct wire_span uid, uint64_t octets);
+
+/* Adds an entry under the next number; NULL only uses the number up.  It counts as taken. */
+void uidset_add(struct uidset *set, struct seen_entry *entry);
+
+/* The entry of that number, NULL where there is none or it is forgotten. */
+struct seen_entry *uidset_at(const struct uidset *set, uint64_t num);
+
+void uidset_forget(struct uidset *set, size_t num);
+
+/* Numbers anew, from 0 and without gaps, in the same order. */
+void uidset_renumber(struct uidset *set);
+
+/* Matching a listing: see seen_take in seen.h. */
+void uidset_take_begin(struct uidset *set);
+struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_t octets,
+                               bool exact);
+
+/* Finds an entry of that UID and size, a taken one if there is one.  Returns false for none. */
+bool uidset_find(struct uidset *set, struct wire_span uid, uint64_t octets, size_t *num);
+
+void uidset_free(struct uidset *set);
+
+#endif
