@@ -448,14 +448,24 @@ static int settle_past(const struct deliver *d, const struct deliver_ops *const 
 	                 "mailhaul does not know", past->kind);
 }
 
+/* One destination that cannot be reached now leaves its intents open; what the others have
+ * settled is recorded all the same. */
 int fetch_settle(struct seen *seen, const struct deliver *d, const struct deliver_ops *const *kinds,
                  struct error *err)
 {
 	struct spool_past *past;
 	size_t n = seen_pasts(seen, &past);
+	struct error late;
+	int rc = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (settle_past(d, kinds, &past[i], err) == -1)
-			return error_wrap(err, "an interrupted delivery cannot be settled yet");
-	return n > 0 ? seen_settle_pasts(seen, err) : 0;
+	for (size_t i = 0; i < n; i++) {
+		if (settle_past(d, kinds, &past[i], rc == 0 ? err : &late) == 0)
+			continue;
+		rc = -1;
+		for (size_t k = 0; k < past[i].count; k++)
+			past[i].intents[k].fate = SPOOL_UNSURE;
+	}
+	if (n > 0 && seen_settle_pasts(seen, rc == 0 ? err : &late) == -1)
+		return -1;
+	return rc == 0 ? 0 : error_wrap(err, "an interrupted delivery cannot be settled yet");
 }

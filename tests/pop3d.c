@@ -85,6 +85,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
@@ -1201,21 +1202,20 @@ static int choice_of(char **rest, const char *const *words)
 /* In place; returns the length.  A NUL stands behind it. */
 static size_t unescape(char *s)
 {
-	static const char letters[] = "rnt0\\", meant[] = "\r\n\t\0\\";
-	char *start = s, *to = s, digits[3] = "", *end;
-	const char *letter;
+	static const char letters[] = "rnt0\\", meant[] = "\r\n\t\0\\", hex[] = "0123456789abcdef";
+	const char *letter, *high, *low;
+	char *start = s, *to = s;
 
 	for (; *s; s++) {
 		if (*s != '\\') {
 			*to++ = *s;
 		} else if (*++s && (letter = strchr(letters, *s))) {
 			*to++ = meant[letter - letters];
-		} else if (*s == 'x' && s[1] && s[2]) {
-			memcpy(digits, s + 1, 2);
-			*to++ = (char)strtoul(digits, &end, 16);
+		} else if (*s == 'x' && s[1] && s[2] &&
+		    (high = strchr(hex, tolower((unsigned char)s[1]))) &&
+		    (low = strchr(hex, tolower((unsigned char)s[2])))) {
+			*to++ = (char)((high - hex) * 16 + (low - hex));
 			s += 2;
-			if (end != digits + 2)
-				bad("wrong \\x");
 		} else {
 			bad("unknown escape");
 		}

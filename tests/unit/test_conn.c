@@ -181,8 +181,7 @@ static void test_ends(void)
 	begin(play_reset);
 	conn_put(&conn, "STAT", NULL, &err);
 	nap(50);
-	OK(reads(15), "that nothing can be sent does not hide the last word");
-	OK(fails(ERR_TEMP), "then comes the end");
+	OK(reads(15) && fails(ERR_TEMP), "that nothing can be sent does not hide the last word");
 	part();
 }
 
@@ -416,7 +415,7 @@ static void test_trace(void)
 	         "2 > USER joe\n2 > PASS ***\n2 < +OK \\x1b[2J\n",
 	         (int)server.port);
 	SAME(notes.s, want, "the trace");
-	OK(!memmem(conn.out.s, strlen("USER joe..PASS sesame.."), "sesame", 6), "what was sent is wiped");
+	OK(!memmem(conn.out.s, strlen("USER joe  PASS sesame"), "sesame", 6), "what was sent is wiped");
 	note_hook = NULL;
 	note_limit = NOTE_WARN;
 	str_free(&notes);
