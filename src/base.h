@@ -112,6 +112,28 @@ void random_hex(char *to, size_t n);
 /* Milliseconds of a clock that never jumps, for deadlines. */
 uint64_t clock_ms(void);
 
+/* -- negative controls -------------------------------------------------------------------- */
+
+/* The steps by whose order no mail is lost or doubled.  Built with CPPFLAGS=-DWITHOUT=STEP_x one
+ * of them is left out: then a suite must go red (HACKING says which), or it proves nothing.
+ * Never build a program like that to fetch mail. */
+enum step {
+	STEP_NONE,
+	STEP_SYNC_SPOOL,   /* Maildir: each file in tmp/ */
+	STEP_SYNC_TMP,     /* Maildir: tmp/ itself */
+	STEP_INTEND,       /* the journal's intents */
+	STEP_SYNC_NEW,     /* Maildir: new/ after the renames */
+	STEP_SYNC_STAGE,   /* mbox: the stage */
+	STEP_RESERVE,      /* mbox: newlines before mail */
+	STEP_SYNC_RESERVE, /* mbox: the newlines */
+	STEP_SYNC_FILL,    /* mbox: the mail */
+	STEP_SYNC_JOURNAL  /* every sync of the journal */
+};
+#ifndef WITHOUT
+#define WITHOUT STEP_NONE
+#endif
+#define STEP(step, call) (WITHOUT == (step) ? 0 : (call))
+
 /* -- words to the user -------------------------------------------------------------------- */
 
 enum note_level {

@@ -146,14 +146,14 @@ static int maildir_prepare(struct deliver *d, struct spool *spools, size_t n, st
 	for (size_t i = 0; i < n; i++) {
 		int fd = spools[i].fd;
 
-		if (file_sync(fd, spools[i].place, err) == -1)
+		if (STEP(STEP_SYNC_SPOOL, file_sync(fd, spools[i].place, err)) == -1)
 			return error_wrap(err, "Maildir %s", d->path);
 		spools[i].fd = -1;
 		if (close(fd) == -1 && errno != EINTR)
 			return error_sys(err, error_kind_of(errno), "close %s/tmp/%s", d->path,
 			                 spools[i].place);
 	}
-	return file_sync_dir(m->tmp, d->path, err);
+	return STEP(STEP_SYNC_TMP, file_sync_dir(m->tmp, d->path, err));
 }
 
 /* What could not be renamed leaves tmp/ again, so that it is certainly not delivered. */
@@ -181,7 +181,8 @@ static int maildir_publish(struct deliver *d, struct spool *spools, size_t n, st
 		if (rc == 0)
 			moved++;
 	}
-	if (moved > 0 && file_sync_dir(m->new, d->path, rc == 0 ? err : &late) == -1) {
+	if (moved > 0 &&
+	    STEP(STEP_SYNC_NEW, file_sync_dir(m->new, d->path, rc == 0 ? err : &late)) == -1) {
 		fate = SPOOL_UNSURE;
 		rc = -1;
 	}

@@ -82,7 +82,7 @@ static int sync_stage(struct deliver *d, struct error *err)
 	struct mbox *m = d->own;
 	int dir, rc;
 
-	if (file_sync(m->stage, stage_name, err) == -1)
+	if (STEP(STEP_SYNC_STAGE, file_sync(m->stage, stage_name, err)) == -1)
 		return -1;
 	if (m->named)
 		return 0;
@@ -212,12 +212,12 @@ static int reserve(struct mbox *m, const char *path, struct error *err)
 		                 path);
 	memset(newlines, '\n', sizeof newlines);
 	m->touched = true;
-	for (uint64_t at = m->base, n; at < m->end; at += n) {
+	for (uint64_t at = m->base, n; at < m->end && WITHOUT != STEP_RESERVE; at += n) {
 		n = m->end - at < CHUNK ? m->end - at : CHUNK;
 		if (file_write_at(m->lock.fd, newlines, (size_t)n, (off_t)at, path, err) == -1)
 			return -1;
 	}
-	return file_sync(m->lock.fd, path, err);
+	return STEP(STEP_SYNC_RESERVE, file_sync(m->lock.fd, path, err));
 }
 
 static int fill(struct mbox *m, const char *path, const struct spool *spools, size_t n,
@@ -231,7 +231,7 @@ static int fill(struct mbox *m, const char *path, const struct spool *spools, si
 			return -1;
 		at += spools[i].size;
 	}
-	return file_sync(m->lock.fd, path, err);
+	return STEP(STEP_SYNC_FILL, file_sync(m->lock.fd, path, err));
 }
 
 /* Makes the mbox what it was.  Only while nobody has appended in spite of the locks. */

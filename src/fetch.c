@@ -360,7 +360,7 @@ static int commit_group(struct errand *e, struct error *err)
 
 	rc = ops->prepare(e->f->deliver, e->group, e->held, &why);
 	if (rc == 0 && ops->intents)
-		rc = seen_intend(e->f->seen, e->group, e->held, &why);
+		rc = STEP(STEP_INTEND, seen_intend(e->f->seen, e->group, e->held, &why));
 	if (rc == 0) {
 		rc = ops->publish(e->f->deliver, e->group, e->held, &why);
 		if (seen_settle(e->f->seen, e->group, e->held, (uint64_t)time(NULL), err) == -1) {

@@ -79,7 +79,7 @@ int journal_sync(struct journal *j, struct error *err)
 {
 	if (journal_write(j, err) == -1)
 		return -1;
-	if (j->dirty && file_sync(j->fd, j->path, &j->dead) == 0) {
+	if (j->dirty && STEP(STEP_SYNC_JOURNAL, file_sync(j->fd, j->path, &j->dead)) == 0) {
 		j->dirty = false;
 		j->firm = true;
 	}

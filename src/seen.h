@@ -54,7 +54,8 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
 
 /* Entries that the listing did not have: noted, and forgotten when they are missing for 30 days
  * (servers in trouble list nothing and come back).  A listing that was cut short is not to be
- * given here.  What plan has outdated is forgotten, here or before the next record of a delivery. */
+ * given here.  What plan has outdated is forgotten here, or before the next record of a
+ * delivery. */
 int seen_missing(struct seen *seen, uint64_t now, struct error *err);
 
 /* One sync of what is not synced yet; rewrites the journal where it has grown stale. */

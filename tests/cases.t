@@ -71,20 +71,21 @@ make_config() {
 # The expected lines may be expressions, so lines are compared one by one.
 same_lines() {
 	fill_in "$2" > "$work/want"
-	if awk -v want="$work/want" '
+	awk -v want="$work/want" '
+		function differ() { print "got:  " $0 "\nwant: " expected; bad = 1 }
 		function next_want() { have = (getline expected < want) > 0 }
 		BEGIN { next_want() }
 		{
 			if (!have) { print "unexpected: " $0; bad = 1; next }
 			if (substr(expected, 1, 1) == "~") {
-				if ($0 !~ ("^" substr(expected, 2) "$")) { print "got:  " $0 "\nwant: " expected; bad = 1 }
-			} else if ($0 != expected) { print "got:  " $0 "\nwant: " expected; bad = 1 }
+				if ($0 !~ ("^" substr(expected, 2) "$")) differ()
+			} else if ($0 != expected) differ()
 			next_want()
 		}
-		END { while (have) { print "missing: " expected; bad = 1; next_want() } exit bad }' "$1"; then
-		return 0
-	fi
-	return 1
+		END {
+			while (have) { print "missing: " expected; bad = 1; next_want() }
+			exit bad
+		}' "$1"
 }
 
 subjects() {
@@ -101,7 +102,8 @@ run_step() {
 	expect_stderr=/dev/null
 	expect_stdout=
 	shift
-	eval "mailhaul -f '$dir/config' $(fill_in "$case_file.arg")" >"$work/stdout" 2>"$work/stderr"
+	words=$(fill_in "$case_file.arg")
+	eval "mailhaul -f '$dir/config' $words" >"$work/stdout" 2>"$work/stderr"
 	got_status=$?
 	sleep 0.02
 	tail -n +$((before + 1)) "$transcript" > "$work/lines"
@@ -110,7 +112,9 @@ run_step() {
 judge_step() {
 	same "$title: status" "$got_status" "$expect_status"
 	ok "$title: standard error" same_lines "$work/stderr" "$expect_stderr"
-	[ -z "$expect_stdout" ] || ok "$title: standard output" same_lines "$work/stdout" "$expect_stdout"
+	if [ -n "$expect_stdout" ]; then
+		ok "$title: standard output" same_lines "$work/stdout" "$expect_stdout"
+	fi
 }
 
 # One case.  The sections stand in the order of their numbers.
@@ -158,8 +162,14 @@ run_case() {
 			flights=$(sed -n 's/^-- close (flights \([0-9]*\))/\1/p' "$work/lines" | tail -n 1)
 			ok "$title: $flights flights, at most $argument" test "${flights:-999}" -le "$argument"
 			;;
-		*.delivered) subjects > "$work/subjects"; ok "$title: delivered" same_lines "$work/subjects" "$section" ;;
-		*.check) fill_in "$section" > "$work/check"; ok "$title: check" sh -ec "cd '$dir'; . '$work/check'" ;;
+		*.delivered)
+			subjects > "$work/subjects"
+			ok "$title: delivered" same_lines "$work/subjects" "$section"
+			;;
+		*.check)
+			fill_in "$section" > "$work/check"
+			ok "$title: check" sh -ec "cd '$dir'; . '$work/check'"
+			;;
 		*) echo "Bail out! $1: unknown section ${section##*.}"; exit 1 ;;
 		esac
 	done

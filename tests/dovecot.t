@@ -65,7 +65,8 @@ unbox() {
 	awk -v dir="$2" '
 		function put(line) { if (have) print held > file; held = line; have = 1 }
 		/^From / { if (file) close(file); have = 0; file = sprintf("%s/%07d", dir, ++n); next }
-		{ sub(/^>From /, "From "); if (!sub(/^>>From /, ">From ")) sub(/^>>>From /, ">>From "); put($0) }' "$1"
+		/^>+From / { sub(/^>/, "") }
+		{ put($0) }' "$1"
 }
 
 config() {

@@ -15,8 +15,11 @@ ok "every option has its paragraph, and every paragraph its option" \
 	diff "$work/table" "$work/paragraphs"
 
 sed -n '/^Account options/q; s/^  .*--\([a-z-]*\) .*/\1/p' "$work/help" | sort > "$work/flags"
-sed -n '/^\.It Fl/ { s/.*Fl .*-\{0,1\} -\([a-z][a-z-]*\).*/\1/; s/^\.It Fl -\([a-z-]*\).*/\1/; p; }' \
-	"$man/mailhaul.1" | sort > "$work/described"
+sed -n '/^\.It Fl/ {
+	s/.*Fl .*-\{0,1\} -\([a-z][a-z-]*\).*/\1/
+	s/^\.It Fl -\([a-z-]*\).*/\1/
+	p
+}' "$man/mailhaul.1" | sort > "$work/described"
 ok "every option of the command line is described, and no other" \
 	diff "$work/flags" "$work/described"
 
@@ -25,9 +28,14 @@ sed -n 's/^\tERR_[A-Z]*, *\/\* \([0-9]*\):.*/\1/p' "$top_srcdir/src/base.h" > "$
 sed -n '/^\.Sh EXIT STATUS/,/^\.El/ s/^\.It \([1-9][0-9]*\)$/\1/p' "$man/mailhaul.1" > "$work/told"
 ok "every exit status is told" diff "$work/codes" "$work/told"
 
+clean() {
+	mandoc -T lint -W warning "$1" 2>&1 | tee "$work/faults"
+	test ! -s "$work/faults"
+}
+
 for page in "$man/mailhaul.1" "$man/mailhaul-config.5"; do
 	if command -v mandoc >/dev/null; then
-		ok "${page##*/} is clean" sh -c 'test -z "$(mandoc -T lint -W warning "$1" 2>&1 | tee /dev/stderr)"' - "$page"
+		ok "${page##*/} is clean" clean "$page"
 	else
 		tests=$((tests + 1))
 		echo "ok $tests - ${page##*/} # SKIP mandoc is not installed"

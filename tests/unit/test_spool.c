@@ -76,7 +76,8 @@ static void test_boxed(void)
 
 	OK(strncmp(got, "From joe@x.y ", 13) == 0, "the From_ line names the sender");
 	EQUAL(body != NULL ? body - got : 0, 13 + 24, "and a date of 24 bytes");
-	SAME(body, "\nReturn-Path: <joe@x.y>\n\n>From a\n>>From b\nend\n\n", "quoted, with an empty line");
+	SAME(body, "\nReturn-Path: <joe@x.y>\n\n>From a\n>>From b\nend\n\n",
+	     "quoted, with an empty line");
 	SAME(spool.sender, "joe@x.y", "the sender is kept");
 	free(got);
 	got = spooled(&boxed, "x\n\nFrom", 7, 7, &spool);
@@ -136,7 +137,8 @@ static void test_failure(void)
 
 	spool_begin(&pen, &plain, &spool);
 	OK(spool_write(&pen, "x", 1, &err) == 0, "a small text only gathers");
-	OK(spool_end(&pen, &err) == -1 && err.kind != ERR_NONE, "a file that cannot be written is said");
+	OK(spool_end(&pen, &err) == -1 && err.kind != ERR_NONE,
+	   "a file that cannot be written is said");
 }
 
 int main(void)

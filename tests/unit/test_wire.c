@@ -322,7 +322,9 @@ static void test_mboxrd(void)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		OK(same_quoting(rows[i], strlen(rows[i])), "quoting, cut everywhere");
 	for (int round = 0; round < 20000 && good; round++) {
-		static const char *const pieces[] = {"From ", ">", "\n", "F", "From", "x", "rom ", "\nFrom "};
+		static const char *const pieces[] = {
+			"From ", ">", "\n", "F", "From", "x", "rom ", "\nFrom ",
+		};
 		char in[40];
 		size_t len = 0;
 
