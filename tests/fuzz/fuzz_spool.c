@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_spool.c - a message on its way from the wire into a spool file, in both forms: what stands
+ * in the file is what the references say, whatever the chunks.
+ *
+ * The input: the form and where in the file (a byte), how often the body comes one after the other
+ * (a byte: that is how the pen's buffer overflows), two bytes that choose the cuts, and the body as
+ * it stands on the wire, without its final dot.
+ */
+#include "config.h"
+
+#include "fuzz.h"
+
+#include "base.h"
+#include "reference.h"
+#include "spool.h"
+#include "wire.h"
+
+#define MOST (160u << 10)
+
+static const char from_host[] = "pop.example.org";
+
+/* Spools the bytes, which end in a final dot. */
+static void spool_all(const struct spool_style *style, struct spool *spool, const char *wire,
+                          size_t len, struct cutter cutter)
+{
+	struct wire_undot state = {0};
+	struct spooler pen = {0};
+	struct error err = {0};
+	char *buf = exact(wire, len);
+	size_t at = 0, held = 0;
+	bool end = false;
+
+	spool_begin(&pen, style, spool);
+	while (!end && at + held < len) {
+		size_t n = held + cut(&cutter, len - at - held), used;
+		size_t text = wire_undot(&state, buf + at, n, &used, &end);
+
+		CHECK(spool_write(&pen, buf + at, text, &err) == 0);
+		at += used;
+		held = n - used;
+	}
+	CHECK(end && spool_end(&pen, &err) == 0);
+	spooler_free(&pen);
+	free(buf);
+}
+
+/* Takes the From_ line and the Received: header from the front; checks their shape. */
+static struct input take_front(struct input file, const struct spool_style *style,
+                               const struct spool *spool)
+{
+	struct input line = {0};
+	char want[400];
+	int n;
+
+	if (style->form == SPOOL_MBOXRD) {
+		n = snprintf(want, sizeof want, "From %s ", spool->sender);
+		line = take_until(&file, '\n');
+		CHECK(line.len == (size_t)n + 24 && memcmp(line.p, want, (size_t)n) == 0);
+	}
+	if (!style->received)
+		return file;
+	line = take_until(&file, '\n');
+	n = snprintf(want, sizeof want, "Received: from %s (192.0.2.1)", from_host);
+	CHECK(line.len == (size_t)n && memcmp(line.p, want, (size_t)n) == 0);
+	line = take_until(&file, '\n');
+	CHECK(line.len > 4 && memcmp(line.p, "\tby ", 4) == 0);
+	line = take_until(&file, '\n');
+	n = snprintf(want, sizeof want, "\tid %s; ", spool->token);
+	CHECK(line.len == (size_t)n + 31 && memcmp(line.p, want, (size_t)n) == 0);
+	return file;
+}
+
+/* What the references make of it, in a fresh block. */
+static char *expected(enum spool_form form, const char *wire, size_t len, size_t *n)
+{
+	char *text = malloc(2 * len + 2), *quoted = malloc(4 * len + 4);
+	size_t used;
+	bool end;
+
+	CHECK(text != NULL && quoted != NULL);
+	*n = reference_undot(wire, len, text, &used, &end);
+	CHECK(end);
+	if (*n > 0 && text[*n - 1] != '\n')
+		text[(*n)++] = '\n';
+	if (form == SPOOL_PLAIN) {
+		free(quoted);
+		return text;
+	}
+	*n = reference_quote(text, *n, quoted);
+	quoted[(*n)++] = '\n';
+	free(text);
+	return quoted;
+}
+
+/* The body, as often as was asked for, and the final dot: at the start of a line. */
+static char *wire_of(struct input in, size_t times, size_t *len)
+{
+	char *wire;
+
+	if (in.len * times > MOST)
+		times = MOST / in.len;
+	wire = malloc(in.len * times + 6);
+	CHECK(wire != NULL);
+	for (*len = 0; times > 0 && in.len > 0; times--, *len += in.len)
+		memcpy(wire + *len, in.p, in.len);
+	memcpy(wire + *len, "\r\n.\r\n", 5);
+	*len += 5;
+	return wire;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static int fd = -1;
+	struct input in = {(const char *)data, size}, file;
+	unsigned flags = take_byte(&in);
+	size_t times = 1 + take_byte(&in), len, want_len, whole;
+	struct cutter cutter = take_cutter(&in);
+	struct spool_style style = {
+		.form = flags & 1 ? SPOOL_MBOXRD : SPOOL_PLAIN, .received = flags & 2,
+		.from_host = from_host, .from_address = "192.0.2.1", .protocol = "POP3S",
+		.by_host = "localhost",
+	};
+	struct spool spool = {.at = flags >> 2};
+	char *wire, *want, *all;
+
+	if (fd == -1)
+		fd = memory_file();
+	spool.fd = fd;
+	refill(fd, NULL, 0);
+	spool_token(spool.token, "0123456789ab");
+	wire = wire_of(in, times, &len);
+	want = expected(style.form, wire, len, &want_len);
+	spool_all(&style, &spool, wire, len, cutter);
+	all = contents(fd, &whole);
+	CHECK(whole == (spool.size > 0 ? spool.at + spool.size : 0));
+	file = take_front((struct input){all + whole - spool.size, spool.size}, &style, &spool);
+	CHECK(file.len == want_len && memcmp(file.p, want, want_len) == 0);
+	free(all);
+	free(wire);
+	free(want);
+	return 0;
+}
