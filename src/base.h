@@ -117,7 +117,7 @@ uint64_t clock_ms(void);
 /* The steps by whose order no mail is lost or doubled.  Built with CPPFLAGS=-DWITHOUT=STEP_x one
  * of them is left out: then a suite must go red (HACKING says which), or it proves nothing.
  * Never build a program like that to fetch mail. */
-enum step {
+enum safety_step {
 	STEP_NONE,
 	STEP_SYNC_SPOOL,   /* Maildir: each file in tmp/ */
 	STEP_SYNC_TMP,     /* Maildir: tmp/ itself */
