@@ -66,7 +66,7 @@ static inline struct input take_until(struct input *in, char c)
 /* A copy of exactly that size, so that a byte read or written beyond it is noticed. */
 static inline char *exact(const char *p, size_t len)
 {
-	char *copy = malloc(len);
+	char *copy = calloc(1, len);
 
 	CHECK(copy != NULL || len == 0);
 	if (len > 0)
