@@ -57,6 +57,7 @@ struct policy {
 struct account {
 	char *name; /* the section's name, or user@host for a URL */
 	bool automatic;
+	bool rebuild; /* a damaged journal is made anew from what can be read */
 	struct server server;
 	struct login login;
 	struct target target;

@@ -8,7 +8,15 @@
 #include "account.h"
 #include "base.h"
 
-enum mode { MODE_FETCH, MODE_PRINT_CONFIG, MODE_LIST_ACCOUNTS, MODE_HELP, MODE_VERSION };
+/* REBUILD: fetch, but make a journal anew that is damaged. */
+enum mode {
+	MODE_FETCH,
+	MODE_REBUILD,
+	MODE_PRINT_CONFIG,
+	MODE_LIST_ACCOUNTS,
+	MODE_HELP,
+	MODE_VERSION
+};
 
 /* An account option that the command line sets. */
 struct setting {

@@ -349,6 +349,18 @@ static void tick_off(struct errand *e, const struct error *why)
 	e->bytes = 0;
 }
 
+/* An MDA may get a message again, after a crash or after it failed; it is told which time it is. */
+static int count_attempts(struct errand *e, struct error *err)
+{
+	for (size_t i = 0; i < e->held; i++) {
+		struct spool *spool = &e->group[i];
+
+		if (seen_attempt(e->f->seen, spool->uid, spool->octets, &spool->attempt, err) == -1)
+			return -1;
+	}
+	return 0;
+}
+
 /* The order here is the promise.  Before the intents nothing is visible; between the two records
  * a crash leaves intents that the next run settles; after the second the server's copy may go.
  * Returns -1 where the account cannot go on; a message's own failure is no error. */
@@ -359,8 +371,9 @@ static int commit_group(struct errand *e, struct error *err)
 	int rc;
 
 	rc = ops->prepare(e->f->deliver, e->group, e->held, &why);
-	if (rc == 0 && ops->intents)
-		rc = STEP(STEP_INTEND, seen_intend(e->f->seen, e->group, e->held, &why));
+	if (rc == 0)
+		rc = ops->intents ? STEP(STEP_INTEND, seen_intend(e->f->seen, e->group, e->held, &why))
+		                  : count_attempts(e, &why);
 	if (rc == 0) {
 		rc = ops->publish(e->f->deliver, e->group, e->held, &why);
 		if (seen_settle(e->f->seen, e->group, e->held, (uint64_t)time(NULL), err) == -1) {

@@ -36,6 +36,7 @@
 #define READ_SIZE 65536
 
 static const char name[] = "journal", new_name[] = "journal.new";
+static const char damaged_name[] = "journal.damaged";
 
 /* -- writing ------------------------------------------------------------------------------ */
 
@@ -150,15 +151,16 @@ int journal_replace_end(struct journal *j, struct error *err)
 
 /* -- reading ------------------------------------------------------------------------------ */
 
-static int damaged(const struct journal *j, unsigned long line, struct error *err)
+static int damaged(struct journal *j, unsigned long line, struct error *err)
 {
+	j->damaged = true;
 	return error_set(err, ERR_IO,
-	                 "%s: line %lu is damaged. No mail is lost, but without this file mail that "
-	                 "is kept on the server would be fetched again. Bring it back from a backup, "
-	                 "or move it away to start anew", j->path, line);
+	                 "%s: line %lu is damaged. No mail is lost, but without its records mail that "
+	                 "was delivered would be fetched again. Bring the file back from a backup, or "
+	                 "say --rebuild-state to keep what can be read", j->path, line);
 }
 
-int journal_nonsense(const struct journal *j, struct error *err)
+int journal_nonsense(struct journal *j, struct error *err)
 {
 	return damaged(j, j->line, err);
 }
@@ -200,7 +202,7 @@ static int take_line(struct journal *j, char **line, size_t *len, struct error *
 }
 
 /* The first line must be a header of a version we know. */
-static int check_header(const struct journal *j, const struct record *record, struct error *err)
+static int check_header(struct journal *j, const struct record *record, struct error *err)
 {
 	if (record->tag != 'V')
 		return damaged(j, j->line, err);
@@ -226,6 +228,8 @@ static int end_reading(struct journal *j, struct error *err)
 {
 	free(j->buf);
 	j->buf = NULL;
+	if (j->salvage)
+		return 0; /* it is replaced at once */
 	if (j->records > 0)
 		return j->bad_line > 0 ? cut_tail(j, err) : 0;
 	/* No header: a file that was just created has nothing else, so nothing is lost with it. */
@@ -247,6 +251,10 @@ int journal_read(struct journal *j, struct record *record, struct error *err)
 
 		if (rc == -1)
 			return -1;
+		if (j->salvage && good && record->tag != 'V')
+			return 1;
+		if (j->salvage)
+			continue;
 		if (good && j->bad_line > 0 && record->firm)
 			return damaged(j, j->bad_line, err);
 		if (!good && j->bad_line == 0) {
@@ -265,6 +273,15 @@ int journal_read(struct journal *j, struct record *record, struct error *err)
 }
 
 /* -- opening and closing ------------------------------------------------------------------ */
+
+int journal_keep_damaged(struct journal *j, struct error *err)
+{
+	if (unlinkat(j->dir, damaged_name, 0) == -1 && errno != ENOENT)
+		return error_sys(err, error_kind_of(errno), "cannot remove %s.damaged", j->path);
+	if (linkat(j->dir, name, j->dir, damaged_name, 0) == -1)
+		return error_sys(err, error_kind_of(errno), "cannot make %s.damaged", j->path);
+	return 0;
+}
 
 int journal_open(struct journal *j, const char *dir, struct error *err)
 {

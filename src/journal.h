@@ -34,6 +34,8 @@ struct journal {
 	unsigned long line;     /* the last one taken */
 	off_t bad_at;           /* the first bad line */
 	unsigned long bad_line; /* 0: none */
+	bool damaged;           /* more than a torn tail is wrong */
+	bool salvage;           /* set before journal_open: bad lines are passed over */
 };
 
 /* Opens dir/journal; a missing one is made.  Zeroed is to be given; journal_close in any case. */
@@ -44,7 +46,10 @@ int journal_open(struct journal *journal, const char *dir, struct error *err);
 int journal_read(struct journal *journal, struct record *record, struct error *err);
 
 /* Makes the error for a record that was read last and makes no sense.  Returns -1. */
-int journal_nonsense(const struct journal *journal, struct error *err);
+int journal_nonsense(struct journal *journal, struct error *err);
+
+/* Keeps a second name for the file, journal.damaged, before a replacement takes its place. */
+int journal_keep_damaged(struct journal *journal, struct error *err);
 
 /* Adds a record; sets its firm.  It is written at the next barrier, or when many have gathered. */
 void journal_put(struct journal *journal, struct record *record);

@@ -22,7 +22,7 @@ enum event_kind {
 	EVENT_DONE,     /* num = delivered, bytes, kept, deleted, failed: the account's last word */
 	EVENT_ERROR,    /* error + text: the account failed; EVENT_DONE follows */
 	EVENT_MDA,      /* a request: run the MDA on the descriptor that comes along.
-	                 * bytes = size, uid and sender packed in text: "SENDER\nUID" */
+	                 * bytes = size, total = which attempt, text = "SENDER\nUID" */
 	EVENT_MDA_DONE, /* the answer: error (ERR_NONE = exit 0), one_message, text */
 	EVENT_KINDS
 };

@@ -16,7 +16,9 @@
 
 #include "mda.h"
 
+#include <gnutls/crypto.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -24,6 +26,7 @@
 
 #define FIRM_MS 2000  /* from SIGTERM to SIGKILL */
 #define EX_TEMPFAIL 75
+#define ID_BYTES 12   /* 96 bits */
 #define WORD_MAX (1u << 20) /* bytes of an argument or variable: configured lines are far shorter */
 
 /* -- words and variables ------------------------------------------------------------------ */
@@ -84,27 +87,54 @@ static char *variable(const char *name, const char *value)
 	return entry.s;
 }
 
+static char *number(const char *name, uint64_t value)
+{
+	struct str text = {.max = 32};
+	char *entry;
+
+	(void)str_printf(&text, "%llu", (unsigned long long)value);
+	entry = variable(name, text.s);
+	str_free(&text);
+	return entry;
+}
+
+/* A name of this delivery that stays the same however often it is tried, so that a program can
+ * drop what it has already; of the account and the UID.  "" where there is no UID. */
+static char *delivery_id(const char *account, const char *uid)
+{
+	struct str text = {.max = WORD_MAX};
+	unsigned char sum[32];
+	char id[2 * ID_BYTES + 1] = "";
+	size_t n;
+
+	(void)str_printf(&text, "%s\n%s", account, uid);
+	if (*uid && gnutls_hash_fast(GNUTLS_DIG_SHA256, text.s, text.len, sum) == 0)
+		for (n = 0; n < ID_BYTES; n++)
+			snprintf(id + 2 * n, 3, "%02x", sum[n]);
+	str_free(&text);
+	return variable("DELIVERY_ID", id);
+}
+
 /* The environment, for child_words_free: what is kept of ours, what is known of the message. */
 static char **make_env(const struct account *account, const char *sender, const char *uid,
-                       uint64_t octets)
+                       const struct event *event)
 {
-	struct str size = {.max = 32};
 	size_t n, len = 0;
 	char **env;
 
 	for (n = 0; environ[n]; n++)
 		;
-	env = xcalloc(n + 6, sizeof(*env));
+	env = xcalloc(n + 8, sizeof(*env));
 	for (n = 0; environ[n]; n++)
 		if (keeps_variable(environ[n]))
 			env[len++] = xstrdup(environ[n]);
-	(void)str_printf(&size, "%llu", (unsigned long long)octets);
 	env[len++] = variable("SENDER", sender);
 	env[len++] = variable("RECIPIENT", account->login.user ? account->login.user : "");
 	env[len++] = variable("ACCOUNT", account->name);
 	env[len++] = variable("UIDL", uid);
-	env[len] = variable("SIZE", size.s);
-	str_free(&size);
+	env[len++] = number("SIZE", event->bytes);
+	env[len++] = delivery_id(account->name, uid);
+	env[len] = number("DELIVERY_ATTEMPT", event->total);
 	return env;
 }
 
@@ -175,7 +205,7 @@ int mda_start(struct mda *mda, const struct account *account, const struct event
 	argv = make_argv(&account->target, sender, err);
 	if (!argv)
 		return error_wrap(err, "mda");
-	env = make_env(account, sender, uid, event->bytes);
+	env = make_env(account, sender, uid, event);
 	name = account->target.mda_shell ? account->target.mda_shell : argv[0];
 	printable(mda->name, sizeof(mda->name), name, strlen(name));
 	spec.argv = argv;

@@ -197,13 +197,14 @@ static void judge_pipelining(struct pop3 *p)
 {
 	int wish = p->conn->server->pipelining;
 
-	p->pipelining = wish == PIPELINING_ON || (wish == PIPELINING_AUTO && p->capa.pipelining);
+	p->pipelining = wish == PIPELINING_ON ||
+	                (wish == PIPELINING_AUTO && p->capa.pipelining && !p->lock_step);
 }
 
 int pop3_start(struct pop3 *p, struct conn *conn, const struct account *account,
                const struct tls_trust *trust, const char *password, struct error *err)
 {
-	*p = (struct pop3){.conn = conn};
+	p->conn = conn;
 	p->queue = xcalloc(POP3_MAX_QUEUE, sizeof *p->queue);
 	if (account->server.tls == TLS_IMPLICIT && conn_start_tls(conn, trust, err) == -1)
 		return -1;
@@ -289,9 +290,11 @@ int pop3_list(struct pop3 *p, struct listing *listing, struct error *err)
 		while (asked < n && (asked == taken || p->pipelining))
 			if (conn_put(p->conn, verbs[questions[asked++]].word, NULL, err) == -1)
 				return -1;
+		p->ahead = asked - taken > 1;
 		if (take_answer(p, questions[taken++], listing, err) == -1)
 			return -1;
 	}
+	p->ahead = false;
 	return 0;
 }
 
@@ -309,6 +312,13 @@ bool pop3_room(const struct pop3 *p)
 unsigned pop3_owed(const struct pop3 *p)
 {
 	return p->held;
+}
+
+/* A user who has said "on" gets no second try. */
+bool pop3_was_ahead(const struct pop3 *p)
+{
+	return p->pipelining && p->conn->server->pipelining == PIPELINING_AUTO &&
+	       (p->ahead || p->held + p->in_body > 1);
 }
 
 int pop3_send(struct pop3 *p, enum pop3_verb verb, uint32_t num, uint64_t octets,

@@ -35,7 +35,9 @@ struct pop3_sent {
 struct pop3 {
 	struct conn *conn;    /* foreign */
 	struct wire_capa capa;
+	bool lock_step;       /* it is not to be trusted with pipelining */
 	bool pipelining;      /* may be used: announced, and not switched off */
+	bool ahead;           /* while listing: more than one question is not answered */
 	struct pop3_sent *queue; /* ring of POP3_MAX_QUEUE */
 	unsigned head, held;  /* oldest, and how many */
 	uint64_t octets;      /* of the answers under way */
@@ -54,8 +56,9 @@ struct pop3_reply {
 };
 
 /* From the greeting to a session that may send commands.  conn is dialled.  trust may be NULL
- * where tls is off.  password is not kept.  Errors: ERR_AUTH login refused, ERR_TEMP in use or
- * told to wait, ERR_UNAVAILABLE no STLS, no mechanism; ERR_PROTOCOL nonsense. */
+ * where tls is off.  password is not kept.  pop3 is zeroed but for lock_step.  Errors: ERR_AUTH
+ * login refused, ERR_TEMP in use or told to wait, ERR_UNAVAILABLE no STLS, no mechanism;
+ * ERR_PROTOCOL nonsense. */
 int pop3_start(struct pop3 *pop3, struct conn *conn, const struct account *account,
                const struct tls_trust *trust, const char *password, struct error *err);
 
@@ -68,6 +71,10 @@ bool pop3_room(const struct pop3 *pop3);
 
 /* How many answers the server owes us. */
 unsigned pop3_owed(const struct pop3 *pop3);
+
+/* True where the session failed while the server had several commands before it: then it may be
+ * its pipelining that is broken, and a session in lock-step may go well. */
+bool pop3_was_ahead(const struct pop3 *pop3);
 
 /* Sends RETR num, DELE num or QUIT (num 0).  octets: what the answer is expected to weigh.
  * Needs pop3_room. */

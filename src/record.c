@@ -17,6 +17,8 @@
  *     S NUM UID OCTETS SINCE MISSING   entry NUM: delivered without an intent; also the snapshot
  *     M NUM MISSING                    entry NUM is not listed since MISSING; 0: it is back
  *     F NUM                            entry NUM is forgotten
+ *     B NUM SINCE                      pipelining broke NUM times in a row; 0: it works again
+ *     T UID OCTETS NUM                 an MDA was given this message NUM times
  *     Z                                all P before it are settled, and what they left is swept
  *
  * Entries are numbered from 0 in the order of their D and S records.
@@ -53,7 +55,7 @@ static const struct field {
 
 /* A tag and its fields. */
 static const char *const forms[] = {
-	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Z",
+	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Z",
 };
 
 static const char *form_of(char tag)

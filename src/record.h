@@ -24,7 +24,7 @@
 struct record {
 	char tag;
 	bool firm;    /* all before it was on disk when it was written */
-	uint64_t num; /* an entry's number, or the version of the format */
+	uint64_t num; /* an entry's number, a count, or the version of the format */
 	uint64_t octets, since, missing;
 	struct wire_span token, uid, kind, run, path, place; /* foreign */
 };

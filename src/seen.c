@@ -24,27 +24,21 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "intents.h"
 #include "journal.h"
 
 #define FORGET_AFTER (30u * 24 * 60 * 60) /* s that an entry may be missing */
-
-/* Room for this many intents is made at first: a group's. */
-#define FIRST_INTENTS 64
-
-/* What spool_past does not show: its room, and the entries that its intents become. */
-struct block {
-	struct seen_entry **entries;
-	size_t cap;
-};
+#define DISTRUST_FOR FORGET_AFTER         /* s after which pipelining is tried again */
+#define MAX_LOST 10000000u                /* entries that a damaged journal may lack in a row */
+#define DISTRUST_AT 2                     /* once may have been the network */
 
 struct seen {
 	int lock;                 /* -1: not held */
 	struct journal journal;
 	struct uidset set;
-	struct spool_past *pasts; /* the earlier runs', then ours if it has begun */
-	struct block *blocks;     /* beside pasts */
-	size_t npasts;
-	size_t nold;              /* how many of them are earlier runs' */
+	struct uidset tried;      /* messages an MDA has not taken; since is how often it was asked */
+	uint64_t broke, broke_at; /* pipelining: times in a row, and when */
+	struct intents intents;
 	bool listed;              /* plan may have outdated entries since seen_take_begin */
 };
 
@@ -53,133 +47,60 @@ static struct wire_span span(const char *text)
 	return (struct wire_span){text, strlen(text)};
 }
 
-static char *text_of(struct wire_span span)
-{
-	return xmemdup0(span.p, span.len);
-}
-
-/* -- deliveries under way ----------------------------------------------------------------- */
-
-static void add_block(struct seen *seen, const struct record *r)
-{
-	size_t n = seen->npasts++;
-
-	seen->pasts = xrealloc(seen->pasts, (n + 1) * sizeof *seen->pasts);
-	seen->blocks = xrealloc(seen->blocks, (n + 1) * sizeof *seen->blocks);
-	seen->blocks[n] = (struct block){0};
-	seen->pasts[n] = (struct spool_past){
-		.kind = text_of(r->kind),
-		.path = text_of(r->path),
-		.run = text_of(r->run),
-	};
-}
-
-static void free_block(struct spool_past *past, struct block *block)
-{
-	for (size_t i = 0; i < past->count; i++)
-		free((char *)past->intents[i].place);
-	free(past->intents);
-	free((char *)past->kind);
-	free((char *)past->path);
-	free((char *)past->run);
-	free(block->entries);
-}
-
-/* Takes the first n away. */
-static void drop_blocks(struct seen *seen, size_t n)
-{
-	for (size_t b = 0; b < n; b++)
-		free_block(&seen->pasts[b], &seen->blocks[b]);
-	for (size_t b = n; b < seen->npasts; b++) {
-		seen->pasts[b - n] = seen->pasts[b];
-		seen->blocks[b - n] = seen->blocks[b];
-	}
-	seen->npasts -= n;
-	seen->nold -= n < seen->nold ? n : seen->nold;
-}
-
-/* Adds an intent to the last block. */
-static bool add_intent(struct seen *seen, const struct record *r)
-{
-	size_t last = seen->npasts - 1;
-	struct spool_past *past;
-	struct block *block;
-	struct spool_intent *intent;
-
-	if (seen->npasts == 0 || r->token.len != SPOOL_TOKEN)
-		return false;
-	past = &seen->pasts[last];
-	block = &seen->blocks[last];
-	if (past->count == block->cap) {
-		block->cap = block->cap > 0 ? 2 * block->cap : FIRST_INTENTS;
-		past->intents = xrealloc(past->intents, block->cap * sizeof *past->intents);
-		block->entries = xrealloc(block->entries, block->cap * sizeof *block->entries);
-	}
-	block->entries[past->count] = uidset_make(&seen->set, r->uid, r->octets);
-	intent = &past->intents[past->count++];
-	intent->place = text_of(r->place);
-	intent->fate = SPOOL_UNSURE;
-	memcpy(intent->token, r->token.p, SPOOL_TOKEN);
-	intent->token[SPOOL_TOKEN] = '\0';
-	return true;
-}
-
-/* Finds an open intent: newest block first, oldest intent first, for so they are settled. */
-static bool find_intent(const struct seen *seen, struct wire_span token, size_t *b, size_t *i)
-{
-	if (token.len != SPOOL_TOKEN)
-		return false;
-	for (*b = seen->npasts; (*b)-- > 0;)
-		for (*i = 0; *i < seen->pasts[*b].count; ++*i)
-			if (memcmp(seen->pasts[*b].intents[*i].token, token.p, SPOOL_TOKEN) == 0)
-				return true;
-	return false;
-}
-
-/* Closes an intent.  Returns the entry it stood for, NULL where there is no such intent. */
-static struct seen_entry *close_intent(struct seen *seen, struct wire_span token)
-{
-	struct seen_entry *entry, **entries;
-	struct spool_past *past;
-	size_t b, i, behind;
-
-	if (!find_intent(seen, token, &b, &i))
-		return NULL;
-	past = &seen->pasts[b];
-	entries = seen->blocks[b].entries;
-	entry = entries[i];
-	free((char *)past->intents[i].place);
-	behind = --past->count - i;
-	memmove(past->intents + i, past->intents + i + 1, behind * sizeof *past->intents);
-	memmove(entries + i, entries + i + 1, behind * sizeof *entries);
-	return entry;
-}
-
 /* -- what a record does ------------------------------------------------------------------- */
+
+/* True where an entry of this number is the next one.  While a damaged journal is read, the numbers
+ * of those whose records are lost are used up. */
+static bool is_next(struct seen *seen, uint64_t num)
+{
+	if (seen->journal.salvage && num > seen->set.count && num - seen->set.count < MAX_LOST)
+		while (num > seen->set.count)
+			uidset_add(&seen->set, NULL);
+	return num == seen->set.count;
+}
 
 /* A message without a UID takes a number but is not remembered. */
 static bool deliver(struct seen *seen, const struct record *r)
 {
 	struct seen_entry *entry;
 
-	if (r->num != seen->set.count || (entry = close_intent(seen, r->token)) == NULL)
+	if (!is_next(seen, r->num) || (entry = intents_close(&seen->intents, r->token)) == NULL)
 		return false;
 	entry->since = r->since;
 	uidset_add(&seen->set, entry->uid_len > 0 ? entry : NULL);
 	return true;
 }
 
+static void forget_tries(struct seen *seen, struct wire_span uid, uint64_t octets)
+{
+	size_t num;
+
+	if (seen->tried.live > 0 && uidset_find(&seen->tried, uid, octets, &num))
+		uidset_forget(&seen->tried, num);
+}
+
 static bool remember(struct seen *seen, const struct record *r)
 {
 	struct seen_entry *entry;
 
-	if (r->num != seen->set.count || r->uid.len == 0)
+	if (!is_next(seen, r->num) || r->uid.len == 0)
 		return false;
 	entry = uidset_make(&seen->set, r->uid, r->octets);
 	entry->since = r->since;
 	entry->missing = r->missing;
 	uidset_add(&seen->set, entry);
+	forget_tries(seen, r->uid, r->octets);
 	return true;
+}
+
+static bool count_try(struct seen *seen, const struct record *r)
+{
+	struct seen_entry *entry = uidset_make(&seen->tried, r->uid, r->octets);
+
+	forget_tries(seen, r->uid, r->octets);
+	entry->since = r->num;
+	uidset_add(&seen->tried, entry);
+	return r->uid.len > 0;
 }
 
 /* Takes a record to memory.  Returns false where it makes no sense there. */
@@ -189,14 +110,14 @@ static bool apply(struct seen *seen, const struct record *r)
 
 	switch (r->tag) {
 	case 'P':
-		add_block(seen, r);
+		intents_begin(&seen->intents, r);
 		return true;
 	case 'I':
-		return add_intent(seen, r);
+		return intents_add(&seen->intents, &seen->set, r);
 	case 'D':
 		return deliver(seen, r);
 	case 'N':
-		return close_intent(seen, r->token) != NULL;
+		return intents_close(&seen->intents, r->token) != NULL;
 	case 'S':
 		return remember(seen, r);
 	case 'M':
@@ -206,8 +127,14 @@ static bool apply(struct seen *seen, const struct record *r)
 	case 'F':
 		uidset_forget(&seen->set, r->num);
 		return entry != NULL;
+	case 'B':
+		seen->broke = r->num;
+		seen->broke_at = r->since;
+		return true;
+	case 'T':
+		return count_try(seen, r);
 	case 'Z':
-		drop_blocks(seen, seen->npasts);
+		intents_drop(&seen->intents, seen->intents.count);
 		return true;
 	default:
 		return false;
@@ -239,18 +166,21 @@ static int unsynced(const struct seen *seen, struct error *err)
 
 /* -- the snapshot ------------------------------------------------------------------------- */
 
-static void put_block(struct journal *j, const struct spool_past *past, const struct block *block)
+/* What is known beside entries and intents. */
+static void put_rest(struct seen *seen)
 {
-	journal_put(j, &(struct record){.tag = 'P', .kind = span(past->kind), .run = span(past->run),
-	                                .path = span(past->path)});
-	for (size_t i = 0; i < past->count; i++) {
-		const struct spool_intent *intent = &past->intents[i];
-		const struct seen_entry *entry = block->entries[i];
+	struct journal *j = &seen->journal;
 
-		journal_put(j, &(struct record){.tag = 'I', .token = span(intent->token),
-		                                .uid = {entry->uid, entry->uid_len},
-		                                .octets = entry->octets, .place = span(intent->place)});
+	if (seen->broke > 0)
+		journal_put(j, &(struct record){.tag = 'B', .num = seen->broke, .since = seen->broke_at});
+	for (size_t num = 0; num < seen->tried.count; num++) {
+		const struct seen_entry *entry = uidset_at(&seen->tried, num);
+
+		if (entry != NULL)
+			journal_put(j, &(struct record){.tag = 'T', .uid = {entry->uid, entry->uid_len},
+			                                .octets = entry->octets, .num = entry->since});
 	}
+	intents_put(&seen->intents, j);
 }
 
 /* Writes the journal anew: what is known now, without how it came about. */
@@ -270,8 +200,7 @@ static int rewrite(struct seen *seen, struct error *err)
 			                                .octets = entry->octets, .since = entry->since,
 			                                .missing = entry->missing});
 	}
-	for (size_t b = 0; b < seen->npasts; b++)
-		put_block(j, &seen->pasts[b], &seen->blocks[b]);
+	put_rest(seen);
 	if (journal_replace_end(j, err) == -1)
 		return -1;
 	uidset_renumber(&seen->set);
@@ -300,30 +229,44 @@ static int replay(struct seen *seen, const char *dir, struct error *err)
 	if (journal_open(&seen->journal, dir, err) == -1)
 		return -1;
 	while ((rc = journal_read(&seen->journal, &record, err)) == 1)
-		if (!apply(seen, &record))
+		if (!apply(seen, &record) && !seen->journal.salvage)
 			return journal_nonsense(&seen->journal, err);
-	seen->nold = seen->npasts;
+	seen->intents.old = seen->intents.count;
 	return rc;
 }
 
-int seen_open(struct seen **out, const char *dir, struct error *err)
+/* Reads what can be read, keeps the damaged file beside, and goes on with a new one. */
+static int rebuild_from(struct seen *seen, const char *dir, const struct error *why,
+                        struct error *err)
+{
+	note(NOTE_WARN, "%s; it is made anew from what can be read", why->text);
+	intents_free(&seen->intents);
+	uidset_free(&seen->set);
+	uidset_free(&seen->tried);
+	journal_close(&seen->journal);
+	seen->journal = (struct journal){.salvage = true};
+	if (replay(seen, dir, err) == -1 || journal_keep_damaged(&seen->journal, err) == -1)
+		return -1;
+	seen->journal.salvage = false;
+	return rewrite(seen, err);
+}
+
+int seen_open(struct seen **out, const char *dir, bool rebuild, struct error *err)
 {
 	struct seen *seen = xcalloc(1, sizeof *seen);
+	struct error why;
 
 	seen->lock = -1;
 	*out = seen;
-	if (take_lock(seen, dir, err) == 0 && replay(seen, dir, err) == 0)
-		return 0;
+	if (take_lock(seen, dir, err) == 0) {
+		if (replay(seen, dir, err) == 0)
+			return 0;
+		why = *err;
+		if (rebuild && seen->journal.damaged && rebuild_from(seen, dir, &why, err) == 0)
+			return 0;
+	}
 	seen_close(out, false);
 	return -1;
-}
-
-static bool is_settled(const struct seen *seen)
-{
-	for (size_t b = 0; b < seen->npasts; b++)
-		if (seen->pasts[b].count > 0)
-			return false;
-	return seen->nold == 0;
 }
 
 void seen_close(struct seen **out, bool clean)
@@ -333,13 +276,12 @@ void seen_close(struct seen **out, bool clean)
 	*out = NULL;
 	if (seen == NULL)
 		return;
-	if (clean && seen->npasts > 0 && is_settled(seen))
+	if (clean && seen->intents.count > 0 && intents_settled(&seen->intents))
 		happen(seen, (struct record){.tag = 'Z'});
 	journal_close(&seen->journal);
-	drop_blocks(seen, seen->npasts);
-	free(seen->pasts);
-	free(seen->blocks);
+	intents_free(&seen->intents);
 	uidset_free(&seen->set);
+	uidset_free(&seen->tried);
 	if (seen->lock >= 0)
 		close(seen->lock);
 	free(seen);
@@ -349,8 +291,8 @@ void seen_close(struct seen **out, bool clean)
 
 size_t seen_pasts(struct seen *seen, struct spool_past **past)
 {
-	*past = seen->pasts;
-	return seen->nold;
+	*past = seen->intents.pasts;
+	return seen->intents.old;
 }
 
 static void record_safe(struct seen *seen, const char *token, uint64_t now)
@@ -387,12 +329,12 @@ int seen_settle_pasts(struct seen *seen, struct error *err)
 	uint64_t now = (uint64_t)time(NULL);
 	size_t open = 0;
 
-	for (size_t b = 0; b < seen->nold; b++)
-		open += settle_past(seen, &seen->pasts[b], now);
-	if (open == 0 && seen->nold > 0 && seen->nold == seen->npasts)
+	for (size_t b = 0; b < seen->intents.old; b++)
+		open += settle_past(seen, &seen->intents.pasts[b], now);
+	if (open == 0 && seen->intents.old > 0 && seen->intents.old == seen->intents.count)
 		happen(seen, (struct record){.tag = 'Z'});
-	else if (open == 0)
-		drop_blocks(seen, seen->nold); /* ours has begun: its Z will stand for these too */
+	else if (open == 0) /* ours has begun: its Z will stand for these too */
+		intents_drop(&seen->intents, seen->intents.old);
 	return journal_sync(&seen->journal, err);
 }
 
@@ -432,12 +374,10 @@ int seen_intend(struct seen *seen, const struct spool *spools, size_t n, struct 
 int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
                 struct error *err)
 {
-	size_t b, j;
-
 	forget_outdated(seen);
 	for (size_t i = 0; i < n; i++) {
 		const struct spool *spool = &spools[i];
-		bool intended = find_intent(seen, span(spool->token), &b, &j);
+		bool intended = intents_have(&seen->intents, span(spool->token));
 
 		if (spool->fate == SPOOL_SAFE && intended)
 			record_safe(seen, spool->token, now);
@@ -449,6 +389,35 @@ int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_
 			record_void(seen, spool->token);
 	}
 	return journal_sync(&seen->journal, err);
+}
+
+/* -- what experience has taught ----------------------------------------------------------- */
+
+bool seen_lock_step(const struct seen *seen, uint64_t now)
+{
+	return seen->broke >= DISTRUST_AT && now < seen->broke_at + DISTRUST_FOR;
+}
+
+int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *err)
+{
+	if (broke || seen->broke > 0)
+		happen(seen, (struct record){.tag = 'B', .num = broke ? seen->broke + 1 : 0,
+		                             .since = now});
+	return unsynced(seen, err);
+}
+
+int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *attempt,
+                 struct error *err)
+{
+	size_t num;
+
+	*attempt = 1;
+	if (uid.len == 0)
+		return 0;
+	if (uidset_find(&seen->tried, uid, octets, &num))
+		*attempt = uidset_at(&seen->tried, num)->since + 1;
+	happen(seen, (struct record){.tag = 'T', .uid = uid, .octets = octets, .num = *attempt});
+	return journal_write(&seen->journal, err);
 }
 
 /* -- listings ----------------------------------------------------------------------------- */

@@ -22,8 +22,10 @@
 struct seen;
 
 /* Takes the lock and replays the journal; dir (the account's state directory) is made 0700.
- * ERR_TEMP: another run has the lock.  ERR_IO: damaged, says which line and what can be done. */
-int seen_open(struct seen **seen, const char *dir, struct error *err);
+ * ERR_TEMP: another run has the lock.  ERR_IO: damaged, says which line and what can be done.
+ * rebuild: a damaged one is made anew from the records that are whole, and kept as
+ * journal.damaged; mail whose record is lost will be fetched again. */
+int seen_open(struct seen **seen, const char *dir, bool rebuild, struct error *err);
 
 /* What earlier runs left unsettled: *past and the count; the caller gives each intent its fate. */
 size_t seen_pasts(struct seen *seen, struct spool_past **past);
@@ -57,6 +59,19 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
  * given here.  What plan has outdated is forgotten here, or before the next record of a
  * delivery. */
 int seen_missing(struct seen *seen, uint64_t now, struct error *err);
+
+/* True where commands are to be sent one at a time: pipelining broke the last two sessions that
+ * tried it, and not longer ago than 30 days. */
+bool seen_lock_step(const struct seen *seen, uint64_t now);
+
+/* How a pipelined session ended: it broke, and went well in lock-step; or it went well.  Not
+ * synced. */
+int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *err);
+
+/* An MDA is about to be given this message: *attempt is which time that is, from 1.  Not synced:
+ * after a power cut the count may be low. */
+int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *attempt,
+                 struct error *err);
 
 /* One sync of what is not synced yet; rewrites the journal where it has grown stale. */
 int seen_flush(struct seen *seen, struct error *err);

@@ -42,6 +42,7 @@ struct spool {
 	uint64_t at, size;         /* where in fd it stands; bytes, all additions included */
 	char place[128];           /* the destination's word for where it will be: in the intent */
 	enum spool_fate fate;
+	uint64_t attempt;          /* which time it is handed out, from 1; only for an MDA */
 };
 
 /* A delivery that a crash interrupted, as the journal remembers it.  Strings are the journal's. */

@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "conn.h"
 #include "deliver.h"
@@ -85,7 +86,7 @@ static int open_journal(struct worker *w, struct error *err)
 	if (w->state_dir == NULL)
 		return error_set(err, ERR_CONFIG, "there is no home directory to keep the journal in; "
 		                 "set HOME or XDG_STATE_HOME");
-	return seen_open(&w->seen, w->state_dir, err);
+	return seen_open(&w->seen, w->state_dir, w->account->rebuild, err);
 }
 
 static const struct deliver_ops *destination_of(const struct target *target)
@@ -137,16 +138,20 @@ static int load_trust(struct worker *w, struct error *err)
 	return w->trust != NULL ? 0 : -1;
 }
 
-static int run_session(struct worker *w, bool deletes_only, struct error *err)
+enum session { SESSION_FETCH, SESSION_DELETES };
+
+/* One session.  *was_ahead: pop3_was_ahead at its end. */
+static int run_session(struct worker *w, enum session kind, bool lock_step, bool *was_ahead,
+                       struct error *err)
 {
-	struct pop3 pop3 = {0};
+	struct pop3 pop3 = {.lock_step = lock_step};
 	struct fetch fetch = {
 		.account = w->account,
 		.pop3 = &pop3,
 		.seen = w->seen,
 		.deliver = &w->deliver,
 		.link = w->link,
-		.deletes_only = deletes_only,
+		.deletes_only = kind == SESSION_DELETES,
 		.tally = &w->tally,
 	};
 	int rc;
@@ -159,19 +164,47 @@ static int run_session(struct worker *w, bool deletes_only, struct error *err)
 		rc = fetch_run(&fetch, err);
 	note(NOTE_INFO, "%lu times the server had answered everything and we waited",
 	     w->conn.flights);
+	*was_ahead = pop3_was_ahead(&pop3);
 	pop3_free(&pop3);
 	conn_close(&w->conn);
+	return rc;
+}
+
+/* Fetches; and where the server broke with several commands before it, once more in lock-step.
+ * The journal keeps what the first session brought, so nothing comes twice.  A network that
+ * failed looks the same: so once is forgiven, and after twice pipelining is left for 30 days. */
+static int fetch_mail(struct worker *w, struct error *err)
+{
+	uint64_t now = (uint64_t)time(NULL);
+	bool lock_step = seen_lock_step(w->seen, now), was_ahead, broke;
+	int rc = run_session(w, SESSION_FETCH, lock_step, &was_ahead, err);
+
+	broke = rc == -1 && was_ahead && (err->kind == ERR_PROTOCOL || err->kind == ERR_TEMP);
+	if (broke) {
+		struct error first = *err;
+
+		note(NOTE_INFO, "%s; once more, one command at a time", first.text);
+		w->tally.failed = w->tally.due = 0;
+		w->tally.unsafe = false;
+		rc = run_session(w, SESSION_FETCH, true, &was_ahead, err);
+		if (rc == -1 && err->kind == ERR_TEMP) /* "in use", by the session we just lost */
+			*err = first;
+	}
+	if (rc == 0 && !lock_step)
+		rc = seen_pipelining(w->seen, broke, now, err);
 	return rc;
 }
 
 /* A session that may not QUIT leaves its deletes undone; one without RETR can do them at once. */
 static int run_sessions(struct worker *w, struct error *err)
 {
-	if (run_session(w, false, err) == -1)
+	bool was_ahead;
+
+	if (fetch_mail(w, err) == -1)
 		return -1;
 	if (w->tally.unsafe && w->tally.due > 0) {
 		w->tally.unsafe = false;
-		return run_session(w, true, err);
+		return run_session(w, SESSION_DELETES, true, &was_ahead, err);
 	}
 	return 0;
 }

@@ -80,7 +80,7 @@ static inline struct seen *open_seen(const char *where)
 	struct seen *seen;
 
 	err = (struct error){0};
-	return seen_open(&seen, where, &err) == 0 ? seen : NULL;
+	return seen_open(&seen, where, false, &err) == 0 ? seen : NULL;
 }
 
 static inline struct seen *fresh(void)

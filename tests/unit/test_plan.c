@@ -123,7 +123,7 @@ static struct seen *fresh_journal(void)
 
 	snprintf(path, sizeof path, "%s/journal", dir);
 	unlink(path);
-	if (seen_open(&seen, dir, &err) == -1)
+	if (seen_open(&seen, dir, false, &err) == -1)
 		OK(false, err.text);
 	return seen;
 }
@@ -242,7 +242,7 @@ static void test_broken_session(void)
 	remember(seen, "a", 10, NOW);
 	EQUAL(seen_count(seen), 1, "the delivery takes the old entry's place");
 	seen_close(&seen, false);
-	seen_open(&seen, dir, &err);
+	seen_open(&seen, dir, false, &err);
 	plan_make(&plan, &listing, seen, &policy, NOW);
 	verdicts(&listing, got);
 	SAME(got, "cn", "one delivered, one not: still nobody knows which");
