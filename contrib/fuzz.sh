@@ -65,7 +65,7 @@ for source in "$root"/src/*.c; do
 		[ -z "$(find "$object" -newer "$source" -newer "$newest" 2>/dev/null)" ]; then
 		echo "$object $source"
 	fi
-done | xargs -n 2 -P "${JOBS:-1}" sh -c \
+done | xargs -r -n 2 -P "${JOBS:-1}" sh -c \
 	'exec $0 -fsanitize=fuzzer-no-link -c -o "$@"' "$clang $flags"
 
 for target; do

@@ -2,15 +2,14 @@
 # SPDX-License-Identifier: MIT
 # try.sh [--keep] - shows mailhaul at work: nothing to prepare, nothing to clean up.
 #
-# Installs what is missing (packages.sh: with apt-get, as root or through sudo), builds a copy of
-# this tree in a temporary directory, starts a private Dovecot on loopback with the same sample
-# mail for two users, and fetches it: one account into a Maildir over TLS, leaving it on the
-# server, the other into an mbox over STLS, taking it away.  A second run shows that nothing comes
-# twice.  Then everything that came is compared with what the server had.
+# Installs what is missing (packages.sh), builds a copy of this tree in a temporary directory,
+# starts a private Dovecot on loopback with the same sample mail for two users, and fetches it:
+# one account into a Maildir over TLS, leaving it on the server, the other into an mbox over STLS,
+# taking it away.  A second run shows that nothing comes twice.  What came is then compared.
 #
-# Neither this tree nor your home directory is written to: mailhaul gets a home in the temporary
-# directory.  In the end the server is stopped and the directory removed, or kept with --keep.
-# Exit status 0 if all is as it should be, else 1 (64: wrong usage).
+# Nothing is written to this tree or your home: mailhaul gets one in the temporary directory.  In
+# the end the server is stopped and the directory removed, or kept with --keep.  Exit status 0 if
+# all is as it should be, else 1 (64: wrong usage).
 set -eu
 keep=no
 case $* in
@@ -42,14 +41,14 @@ finish()
 
 wrong()
 {
-	echo "NOT AS IT SHOULD BE: $1"
+	echo "Not as it should be: $1"
 	exit 1
 }
 
 # Hundredths of a second since the machine started; as a text, since such a point of time.
 now()
 {
-	read -r up idle </proc/uptime
+	read -r up _ </proc/uptime
 	echo "${up%.*}${up#*.}"
 }
 
@@ -96,9 +95,10 @@ serve()
 
 configure_mailhaul()
 {
-	mkdir -p -m 700 "$HOME/.config/mailhaul" "$HOME/Mail"
+	umask 077 # a file that holds a password must be its owner's alone
+	mkdir -p "$HOME/.config/mailhaul" "$HOME/Mail"
 	cp "$work/server/ca.pem" "$HOME/ca.pem"
-	(umask 077 && cat >"$HOME/.config/mailhaul/config") <<-CONFIG
+	cat >"$HOME/.config/mailhaul/config" <<-CONFIG
 	[defaults]
 	host = localhost
 	# better: password_command = pass show mail
@@ -124,11 +124,10 @@ configure_mailhaul()
 fetch()
 {
 	printf '\n$ mailhaul\n'
-	begun=$(now)
-	status=0
+	begun=$(now) status=0
 	mailhaul || status=$?
 	echo "(exit status $status, $(since "$begun"))"
-	[ $status = 0 ] || wrong "the exit status"
+	[ $status = 0 ] || wrong 'the exit status'
 }
 
 # tell ACCOUNT PLACE COUNT USER LEFT: what an account came to, and whether that is right.
@@ -159,13 +158,13 @@ bare()
 packages_need $packages_build gnutls-bin dovecot-pop3d || exit 1
 work=$(mktemp -d "${TMPDIR:-/tmp}/mailhaul-try.XXXXXX")
 trap finish EXIT
-trap 'echo; exit 1' HUP INT PIPE TERM
+trap 'echo; exit 1' HUP INT TERM
+trap 'exit 1' PIPE
 chmod 711 "$work" # Dovecot, started by root, reads its mail as somebody else
 export HOME="$work/home" PATH="$work/src:$PATH"
 
 step 'Building mailhaul' build
 step 'Starting a Dovecot on 127.0.0.1 with mail for joe and ann' serve
-sent=$(ls "$work/letters" | wc -l)
 configure_mailhaul
 printf '\nThe configuration, ~/.config/mailhaul/config in a home of its own:\n\n'
 sed 's/^./    &/' "$HOME/.config/mailhaul/config"
@@ -176,11 +175,12 @@ if [ ! -t 2 ] || [ "${TERM:-dumb}" = dumb ]; then
 fi
 
 printf '\nWhat came of it:\n'
+sent=$(ls "$work/letters" | wc -l)
 tell work '~/Mail/work (Maildir)' "$(ls "$HOME/Mail/work/new" | wc -l)" joe "$sent"
 tell isp '~/Mail/isp (mbox)' "$(grep -c '^From ' "$HOME/Mail/isp")" ann 0
 as_mbox "$work/letters"/* >"$work/want"
-as_mbox "$HOME/Mail/work/new"/* | bare | cmp - "$work/want" || wrong "the Maildir's messages"
-bare "$HOME/Mail/isp" | cmp - "$work/want" || wrong "the mbox's messages"
+as_mbox "$HOME/Mail/work/new"/* | bare | cmp - "$work/want" || wrong 'messages in the Maildir'
+bare "$HOME/Mail/isp" | cmp - "$work/want" || wrong 'messages in the mbox'
 echo "In both places all $sent messages equal the server's copies byte for byte, but"
 echo 'for the Received header that mailhaul puts in front of each.'
 printf '\nSome of them, as they lie in ~/Mail/work/new (bytes, sender, subject):\n\n'

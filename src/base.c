@@ -359,19 +359,19 @@ char *printable(char *to, size_t size, const char *bytes, size_t len)
 
 /* -- chance and time ---------------------------------------------------------------------- */
 
+/* The kernel gives up to 256 bytes whole or not at all (getrandom(2)). */
 void random_hex(char *to, size_t n)
 {
-	unsigned char byte;
+	unsigned char bytes[64];
 
 	*to = '\0';
-	while (n > 0) {
-		if (getrandom(&byte, 1, 0) == 1) {
-			snprintf(to, 3, "%02x", byte);
-			to += 2;
-			n--;
-		} else if (errno != EINTR) {
-			die("mailhaul: no random numbers from the kernel\n");
-		}
+	for (size_t part; n > 0; n -= part) {
+		part = n < sizeof(bytes) ? n : sizeof(bytes);
+		while (getrandom(bytes, part, 0) != (ssize_t)part)
+			if (errno != EINTR)
+				die("mailhaul: no random numbers from the kernel\n");
+		for (size_t i = 0; i < part; i++, to += 2)
+			snprintf(to, 3, "%02x", bytes[i]);
 	}
 }
 

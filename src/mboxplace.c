@@ -198,7 +198,7 @@ static int look(const struct settler *s, struct claim *c, const struct stat *st,
 
 	if (s->stage >= 0 && stat_of(s->stage, stage_name, &staged, err) == -1)
 		return -1;
-	if (p->stage + p->len <= (uint64_t)staged.st_size) {
+	if (s->stage >= 0 && p->stage + p->len <= (uint64_t)staged.st_size) {
 		if (mark_of(s->stage, p->stage, p->len, stage_name, &mark, err) == -1)
 			return -1;
 		c->staged = mark == p->mark;

@@ -37,9 +37,18 @@ static const struct {
 
 /* -- lines -------------------------------------------------------------------------------- */
 
-/* Takes a status line.  Its spans live until the next line is taken. */
-static int take_status(struct pop3 *p, const char *doing, struct wire_status *status,
-                       struct error *err)
+/* Says a line.  What a server that owes us nothing has said beyond its answers would be taken for
+ * the answer to this. */
+static int say(struct pop3 *p, bool owed, const char *line, const char *shown, struct error *err)
+{
+	if (!owed && conn_ready(p->conn))
+		return error_set(err, ERR_PROTOCOL, "the server says more than it was asked");
+	return conn_put(p->conn, line, shown, err);
+}
+
+/* Takes a status line or a challenge.  Its spans live until the next line is taken. */
+static int take_verdict(struct pop3 *p, const char *doing, struct wire_status *status,
+                        struct error *err)
 {
 	const char *line;
 	size_t len;
@@ -52,6 +61,17 @@ static int take_status(struct pop3 *p, const char *doing, struct wire_status *st
 	if (status->verdict == WIRE_NONSENSE)
 		return error_set(err, ERR_PROTOCOL, "the server does not speak POP3: while %s it said '%s'",
 		                 doing, printable(shown, sizeof shown, line, len));
+	return 0;
+}
+
+/* The same where no challenge is due. */
+static int take_status(struct pop3 *p, const char *doing, struct wire_status *status,
+                       struct error *err)
+{
+	if (take_verdict(p, doing, status, err) == -1)
+		return -1;
+	if (status->verdict == WIRE_CONTINUE)
+		return error_set(err, ERR_PROTOCOL, "the server asks for more while %s", doing);
 	return 0;
 }
 
@@ -126,7 +146,7 @@ static int take_capa(struct pop3 *p, struct error *err)
 
 static int ask_capa(struct pop3 *p, struct error *err)
 {
-	if (conn_put(p->conn, "CAPA", NULL, err) == -1)
+	if (say(p, false, "CAPA", NULL, err) == -1)
 		return -1;
 	return take_capa(p, err);
 }
@@ -141,7 +161,7 @@ static int start_tls(struct pop3 *p, const struct tls_trust *trust, struct error
 		return error_set(err, ERR_UNAVAILABLE,
 		                 "the server does not offer STLS, so nothing was sent in clear; "
 		                 "try tls = implicit (port 995)");
-	if (conn_put(p->conn, "STLS", NULL, err) == -1 ||
+	if (say(p, false, "STLS", NULL, err) == -1 ||
 	    take_status(p, "waiting for the answer to STLS", &status, err) == -1)
 		return -1;
 	if (status.verdict != WIRE_OK)
@@ -155,12 +175,13 @@ static int start_tls(struct pop3 *p, const struct tls_trust *trust, struct error
 static int login_steps(struct pop3 *p, struct auth *auth, struct str *line, struct error *err)
 {
 	struct wire_status status = {.verdict = WIRE_ERR};
-	const char *shown;
+	const char *doing = "waiting for the answer to the login", *shown;
 	int rc;
 
 	while ((rc = auth_next(auth, line, &shown, err)) == 1) {
-		if (conn_put(p->conn, line->s, shown, err) == -1 ||
-		    take_status(p, "waiting for the answer to the login", &status, err) == -1)
+		if (say(p, false, line->s, shown, err) == -1 ||
+		    (auth->mech == AUTH_USER ? take_status(p, doing, &status, err)
+		                             : take_verdict(p, doing, &status, err)) == -1)
 			return -1;
 		if (status.verdict == WIRE_ERR)
 			return refused(&status, "login refused", ERR_AUTH, err);
@@ -287,9 +308,11 @@ int pop3_list(struct pop3 *p, struct listing *listing, struct error *err)
 
 	asked = taken = p->capa.known ? 0 : 1;
 	while (taken < n) {
-		while (asked < n && (asked == taken || p->pipelining))
-			if (conn_put(p->conn, verbs[questions[asked++]].word, NULL, err) == -1)
+		while (asked < n && (asked == taken || p->pipelining)) {
+			if (say(p, asked > taken, verbs[questions[asked]].word, NULL, err) == -1)
 				return -1;
+			asked++;
+		}
 		p->ahead = asked - taken > 1;
 		if (take_answer(p, questions[taken++], listing, err) == -1)
 			return -1;
@@ -331,7 +354,7 @@ int pop3_send(struct pop3 *p, enum pop3_verb verb, uint32_t num, uint64_t octets
 		str_printf(&line, "%s %lu", verbs[verb].word, (unsigned long)num);
 	else
 		str_puts(&line, verbs[verb].word);
-	rc = conn_put(p->conn, line.s, NULL, err);
+	rc = say(p, p->held > 0 || p->in_body, line.s, NULL, err);
 	str_free(&line);
 	if (rc == -1)
 		return -1;
@@ -366,6 +389,13 @@ int pop3_reply(struct pop3 *p, struct pop3_reply *reply, struct error *err)
 	return 0;
 }
 
+/* What stands behind a message is an answer, or nothing.  Else the dot was one of its lines, which
+ * the server forgot to double, and this is not the whole of it. */
+static bool goes_on(const struct pop3 *p, const char *rest, size_t len)
+{
+	return len > 0 && (p->held == 0 || (*rest != '+' && *rest != '-'));
+}
+
 /* What was handed out is taken from the connection only at the next call, so that the caller may
  * look at it in place. */
 int pop3_body(struct pop3 *p, const char **text, size_t *len, struct error *err)
@@ -382,6 +412,9 @@ int pop3_body(struct pop3 *p, const char **text, size_t *len, struct error *err)
 		*len = wire_undot(&p->undot, data, have, &used, &end);
 		*text = data;
 		left = have - used;
+		if (end && goes_on(p, data + used, left))
+			return error_set(err, ERR_PROTOCOL, "the server goes on behind its end: what came of "
+			                 "it is not all of it, and is not delivered");
 		if (end) {
 			p->in_body = false;
 			p->octets -= p->body_octets;

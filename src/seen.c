@@ -343,7 +343,7 @@ int seen_begin(struct seen *seen, const char *kind, const char *path, const char
 {
 	happen(seen, (struct record){.tag = 'P', .kind = span(kind), .run = span(run),
 	                             .path = span(path)});
-	return journal_write(&seen->journal, err);
+	return journal_sync(&seen->journal, err);
 }
 
 /* Forgets what plan has outdated, and before any delivery is recorded: else the new entry and the

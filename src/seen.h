@@ -33,7 +33,8 @@ size_t seen_pasts(struct seen *seen, struct spool_past **past);
 /* Records those fates (one sync); undecided ones stay for the next run. */
 int seen_settle_pasts(struct seen *seen, struct error *err);
 
-/* Says where this run delivers: before its first temporary file.  Not synced. */
+/* Says where this run delivers: before its first temporary file (one sync: whatever of it a power
+ * cut leaves, the next run knows whose it is). */
 int seen_begin(struct seen *seen, const char *kind, const char *path, const char *run,
                struct error *err);
 

@@ -24,6 +24,7 @@
 #include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -310,10 +311,21 @@ static int alerted(struct tls *tls, enum error_kind kind, struct error *err)
 	return error_set(err, kind, "the server ended TLS: %s", name ? name : "unknown alert");
 }
 
+/* GnuTLS has one code for a record of a wrong length and one that the end of the connection cut
+ * in two; only the first is nonsense. */
+static bool is_at_end(const struct tls *tls)
+{
+	char c;
+
+	return recv(gnutls_transport_get_int(tls->session), &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* The error for a GnuTLS code that ended the session; remembers it.  A session that was cut may
  * be whole next time; all else of an established session is nonsense. */
 static int died(struct tls *tls, int code, struct error *err)
 {
+	if (code == GNUTLS_E_UNEXPECTED_PACKET_LENGTH && is_at_end(tls))
+		code = GNUTLS_E_PREMATURE_TERMINATION;
 	tls->dead = code;
 	switch (code) {
 	case GNUTLS_E_PREMATURE_TERMINATION:

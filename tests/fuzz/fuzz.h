@@ -12,6 +12,7 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -150,6 +151,50 @@ static inline char *contents(int fd, size_t *len)
 	return bytes;
 }
 
+/* A directory of our own for what cannot be in memory; it goes with the process. */
+static char scratch[256];
+
+static inline void scratch_path(char to[320], const char *name)
+{
+	snprintf(to, 320, "%s/%s", scratch, name);
+}
+
+static inline void scratch_clear(void)
+{
+	DIR *dir = opendir(scratch);
+	struct dirent *e;
+	char path[320];
+
+	while (dir != NULL && (e = readdir(dir)) != NULL) {
+		scratch_path(path, e->d_name);
+		unlink(path);
+	}
+	if (dir != NULL)
+		closedir(dir);
+	rmdir(scratch);
+}
+
+static inline void scratch_make(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (scratch[0] != '\0')
+		return;
+	snprintf(scratch, sizeof scratch, "%s/mailhaul-fuzz-XXXXXX", tmp != NULL ? tmp : "/tmp");
+	CHECK(mkdtemp(scratch) != NULL && atexit(scratch_clear) == 0);
+}
+
+static inline void scratch_put(const char *name, const char *bytes, size_t len)
+{
+	char path[320];
+	int fd;
+
+	scratch_path(path, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	CHECK(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
+	close(fd);
+}
+
 /* -- a second opinion --------------------------------------------------------------------- */
 
 /* What number_parse should say: the digits are compared with those of the maximum. */
@@ -177,6 +222,16 @@ static inline bool number_of(const char *s, size_t len, uint64_t max, uint64_t *
 static inline bool is_same_word(const char *p, size_t len, const char *word)
 {
 	return len == strlen(word) && strncasecmp(p, word, len) == 0;
+}
+
+/* Bytes that no text of the program has by chance: for secrets that are looked for in it. */
+static inline bool is_telling(const char *p, size_t len)
+{
+	size_t capitals = 0;
+
+	for (size_t i = 0; i < len; i++)
+		capitals += (p[i] >= 'A' && p[i] <= 'Z') || (unsigned char)p[i] >= 0x80;
+	return len >= 12 && capitals >= 4;
 }
 
 /* Fit for a terminal as far as bytes can tell. */

@@ -25,7 +25,7 @@ static void check_error(const char *url, const struct error *err)
 	CHECK(err->kind == ERR_USAGE && is_harmless(err->text));
 	colon = colon != NULL ? strchr(colon + 3, ':') : NULL;
 	len = colon != NULL && at != NULL && at > colon ? (size_t)(at - colon - 1) : 0;
-	if (len >= 12)
+	if (len > 0 && is_telling(colon + 1, len))
 		CHECK(memmem(err->text, strlen(err->text), colon + 1, len) == NULL);
 }
 

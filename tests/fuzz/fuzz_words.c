@@ -51,18 +51,16 @@ static int split(const char *line, char *out)
 /* The words in single quotes, as many as there are. */
 static char *join(char **words, size_t len)
 {
-	char *line = malloc(6 * len + 16), *to = line;
+	char *line = malloc(7 * len + 16), *to = line;
 
 	CHECK(line != NULL);
 	for (; *words != NULL; words++) {
 		*to++ = '\'';
-		for (const char *p = *words; *p != '\0'; p++) {
+		for (const char *p = *words; *p != '\0'; p++)
 			if (*p == '\'')
-				to = memcpy(to, "'\\'", 3), to += 3;
-			*to++ = *p;
-			if (*p == '\'')
-				*to++ = '\'';
-		}
+				to = (char *)memcpy(to, "'\\''", 4) + 4;
+			else
+				*to++ = *p;
 		*to++ = '\'';
 		*to++ = ' ';
 	}
