@@ -20,7 +20,7 @@ stop() {
 	pid=$(cat "$dir/run/master.pid" 2>/dev/null) || return 0
 	kill "$pid" 2>/dev/null || return 0
 	i=0
-	while kill -0 "$pid" 2>/dev/null && [ $i -lt 100 ]; do
+	while kill -0 "$pid" 2>/dev/null && [ $i -lt 400 ]; do
 		sleep 0.05
 		i=$((i + 1))
 	done
