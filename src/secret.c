@@ -285,7 +285,8 @@ char *secret_ask(const char *account, const struct login *login, struct error *e
 	printable(name, sizeof(name), account, strlen(account));
 	printable(user, sizeof(user), who, strlen(who));
 	if (tty < 0) {
-		error_set(err, ERR_AUTH, "no password for [%s] and no terminal to ask on", name);
+		error_set(err, ERR_AUTH, "no password for [%s] and no terminal to ask on; set "
+		          "password_command or password_file", name);
 		return NULL;
 	}
 	snprintf(prompt, sizeof(prompt), "Password for %s%s%s%s: ", name, user[0] ? " (" : "", user,
