@@ -55,6 +55,7 @@ finish() {
 # The program as cron would run it: no terminal, nearly no environment.
 mailhaul() {
 	env -i HOME="$work/home" PATH="$PATH" LC_ALL=C ${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} \
+		${UBSAN_OPTIONS:+UBSAN_OPTIONS="$UBSAN_OPTIONS"} \
 		$VALGRIND "$MAILHAUL" "$@" </dev/null
 }
 
