@@ -69,7 +69,8 @@ struct deliver_ops {
 	 * run's temporary files.  d is not opened; past->path counts.  NULL: nothing to settle. */
 	int (*settle)(const struct deliver *d, struct spool_past *past, struct error *err);
 
-	void (*close)(struct deliver *d);
+	/* False: something of this run could not be removed; the next one's settle shall do it. */
+	bool (*close)(struct deliver *d);
 };
 
 extern const struct deliver_ops deliver_maildir, deliver_mbox, deliver_mda, deliver_stdout;

@@ -33,6 +33,7 @@
 /* Descriptors of the directories that matter; -1 where not open. */
 struct maildir {
 	int tmp, new, cur;
+	bool litter; /* something in tmp/ could not be removed */
 	char host[64];
 };
 
@@ -95,12 +96,16 @@ static int maildir_open(struct deliver *d, struct error *err)
 	return 0;
 }
 
-static void maildir_close(struct deliver *d)
+static bool maildir_close(struct deliver *d)
 {
-	if (d->own != NULL)
-		close_parts(d->own);
-	free(d->own);
+	struct maildir *m = d->own;
+	bool clean = m == NULL || !m->litter;
+
+	if (m != NULL)
+		close_parts(m);
+	free(m);
 	d->own = NULL;
+	return clean;
 }
 
 /* -- one message -------------------------------------------------------------------------- */
@@ -132,8 +137,8 @@ static void maildir_drop(struct deliver *d, struct spool *spool)
 	struct maildir *m = d->own;
 
 	close_spool(spool);
-	if (spool->place[0] != '\0')
-		unlinkat(m->tmp, spool->place, 0);
+	if (spool->place[0] != '\0' && unlinkat(m->tmp, spool->place, 0) == -1 && errno != ENOENT)
+		m->litter = true;
 	spool->place[0] = '\0';
 }
 
@@ -201,11 +206,14 @@ static void maildir_release(struct deliver *d, struct spool *spools, size_t n)
 
 /* -- after a crash ------------------------------------------------------------------------ */
 
-static bool is_in(int dir, const char *name)
+/* 1: it is there; 0: it certainly is not; -1: who could not look must not say that it is not. */
+static int is_in(int dir, const char *name, struct error *err)
 {
 	struct stat st;
 
-	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : error_sys(err, error_kind_of(errno), "look for %s", name);
 }
 
 /* Calls for each entry of a directory; the descriptor stays the caller's. */
@@ -248,16 +256,17 @@ static void find_read_one(void *arg, const char *name)
 }
 
 struct sweep {
-	int tmp;
+	int tmp, sys;           /* sys: errno where one could not be removed */
 	char mark[SPOOL_TOKEN]; /* "R" and the run's digits */
 };
 
 static void sweep_one(void *arg, const char *name)
 {
-	const struct sweep *sweep = arg;
+	struct sweep *sweep = arg;
 
-	if (strstr(name, sweep->mark) != NULL)
-		unlinkat(sweep->tmp, name, 0);
+	if (strstr(name, sweep->mark) != NULL && unlinkat(sweep->tmp, name, 0) == -1 &&
+	    errno != ENOENT)
+		sweep->sys = errno;
 }
 
 /* Brings what stands whole in tmp/ to new/, and finds what is there already. */
@@ -265,11 +274,14 @@ static int roll_forward(struct maildir *m, struct spool_past *past, struct error
 {
 	for (size_t i = 0; i < past->count; i++) {
 		const char *name = past->intents[i].place;
+		int here = is_in(m->new, name, err), waiting = is_in(m->tmp, name, err);
 
 		past->intents[i].fate = SPOOL_UNSURE;
-		if (is_in(m->new, name))
+		if (here == -1 || waiting == -1)
+			return -1;
+		if (here)
 			unlinkat(m->tmp, name, 0); /* a rename done as link and unlink was cut in two */
-		else if (!is_in(m->tmp, name))
+		else if (!waiting)
 			continue;
 		else if (file_publish(m->tmp, name, m->new, name, err) == -1)
 			return -1;
@@ -291,7 +303,11 @@ static int settle_all(struct maildir *m, struct spool_past *past, struct error *
 				past->intents[i].fate = SPOOL_VOID;
 	}
 	snprintf(sweep.mark, sizeof sweep.mark, "R%s", past->run);
-	return for_each_entry(m->tmp, sweep_one, &sweep, err);
+	if (for_each_entry(m->tmp, sweep_one, &sweep, err) == -1)
+		return -1;
+	if ((errno = sweep.sys) != 0)
+		return error_sys(err, error_kind_of(errno), "clean tmp/");
+	return file_sync_dir(m->tmp, past->path, err); /* nobody will know of them any more */
 }
 
 static int maildir_settle(const struct deliver *d, struct spool_past *past, struct error *err)

@@ -17,6 +17,7 @@
 
 #include "deliver.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,6 +41,7 @@ struct mbox {
 	uint64_t base;       /* the mbox's size before the group */
 	uint64_t start, end; /* the group's region; between base and start newlines, 0 to 2 */
 	bool touched;        /* something was written */
+	bool litter;         /* PATH.lock could not be removed */
 };
 
 static const char stage_name[] = "the stage file"; /* nobody could do anything with its path */
@@ -55,12 +57,15 @@ static char *stage_path(const struct deliver *d, const char *run)
 	return path.s;
 }
 
-static void remove_stage(const struct deliver *d, const char *run)
+static int remove_stage(const struct deliver *d, const char *run, struct error *err)
 {
 	char *path = stage_path(d, run);
+	int rc = 0;
 
-	unlink(path);
+	if (unlink(path) == -1 && errno != ENOENT)
+		rc = error_sys(err, error_kind_of(errno), "cannot remove %s", path);
 	free(path);
+	return rc;
 }
 
 static int open_stage(struct deliver *d, struct error *err)
@@ -102,6 +107,21 @@ static void cut_stage(struct mbox *m, uint64_t size)
 	(void)rc;
 }
 
+/* All that earlier runs left is settled when a run opens its mbox, so none of their stages is
+ * needed.  One can come back: a power cut undoes a removal that is not synced. */
+static void sweep_stages(const struct deliver *d)
+{
+	DIR *dir = opendir(d->state_dir);
+	struct dirent *e;
+
+	if (dir == NULL)
+		return;
+	while ((e = readdir(dir)) != NULL)
+		if (strncmp(e->d_name, "stage.", 6) == 0)
+			unlinkat(dirfd(dir), e->d_name, 0);
+	closedir(dir);
+}
+
 /* -- open and close ----------------------------------------------------------------------- */
 
 static int mbox_open(struct deliver *d, struct error *err)
@@ -118,6 +138,7 @@ static int mbox_open(struct deliver *d, struct error *err)
 	if (fd == -1)
 		return error_wrap(err, "mbox");
 	close(fd);
+	sweep_stages(d);
 	m = xcalloc(1, sizeof *m);
 	m->stage = -1;
 	m->lock.run = d->run;
@@ -125,20 +146,23 @@ static int mbox_open(struct deliver *d, struct error *err)
 	return 0;
 }
 
-static void mbox_close(struct deliver *d)
+static bool mbox_close(struct deliver *d)
 {
 	struct mbox *m = d->own;
+	struct error ignored;
+	bool clean;
 
 	if (m == NULL)
-		return;
-	mboxlock_release(&m->lock);
+		return true;
+	clean = mboxlock_release(&m->lock) && !m->litter;
 	if (m->stage >= 0) {
 		close(m->stage);
-		if (m->keep == 0)
-			remove_stage(d, d->run);
+		if (m->keep == 0 && remove_stage(d, d->run, &ignored) == -1)
+			clean = false;
 	}
 	free(m);
 	d->own = NULL;
+	return clean;
 }
 
 /* -- one message -------------------------------------------------------------------------- */
@@ -263,7 +287,8 @@ static void mbox_release(struct deliver *d, struct spool *spools, size_t n)
 {
 	struct mbox *m = d->own;
 
-	mboxlock_release(&m->lock);
+	if (!mboxlock_release(&m->lock))
+		m->litter = true;
 	for (size_t i = 0; i < n; i++) {
 		if (spools[i].fate == SPOOL_UNSURE)
 			m->keep = spools[i].at + spools[i].size;
@@ -314,13 +339,15 @@ static int mbox_settle(const struct deliver *d, struct spool_past *past, struct 
 	} else if (rc == 0 && past->count > 0) {
 		rc = settle_locked(d, lock.fd, past, &why);
 	}
-	mboxlock_release(&lock);
+	if (!mboxlock_release(&lock) && rc == 0)
+		rc = error_set(&why, ERR_IO, "cannot remove %s.lock", past->path);
+	if (rc == 0)
+		rc = remove_stage(d, past->run, &why);
 	if (rc == -1) {
 		set_fates(past, SPOOL_UNSURE);
 		*err = why;
 		return error_wrap(err, "mbox");
 	}
-	remove_stage(d, past->run);
 	return 0;
 }
 

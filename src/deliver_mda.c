@@ -135,9 +135,10 @@ static void mda_release(struct deliver *d, struct spool *spools, size_t n)
 		mda_drop(d, &spools[i]);
 }
 
-static void mda_close(struct deliver *d)
+static bool mda_close(struct deliver *d)
 {
 	(void)d;
+	return true;
 }
 
 const struct deliver_ops deliver_mda = {

@@ -96,9 +96,10 @@ static void stdout_release(struct deliver *d, struct spool *spools, size_t n)
 		stdout_drop(d, &spools[i]);
 }
 
-static void stdout_close(struct deliver *d)
+static bool stdout_close(struct deliver *d)
 {
 	(void)d;
+	return true;
 }
 
 const struct deliver_ops deliver_stdout = {

@@ -412,13 +412,20 @@ static int errand_run(struct errand *e, struct error *err)
 	return rc;
 }
 
-/* The session is over before its time; what is whole by now need not come again. */
-static void rescue(struct errand *e)
+/* The session is over before its time; what is whole by now need not come again.  But where a
+ * server talked nonsense with several commands before it, nobody knows which answer was for which:
+ * then it comes again instead. */
+static void rescue(struct errand *e, const struct error *why)
 {
 	struct error late;
 
-	if (e->held > 0 && commit_group(e, &late) == -1)
+	if (why->kind == ERR_PROTOCOL && e->f->pop3->pipelining) {
+		e->f->tally->failed += e->held;
+		while (e->held > 0)
+			deliver_drop(e->f->deliver, &e->group[--e->held]);
+	} else if (e->held > 0 && commit_group(e, &late) == -1) {
 		note(NOTE_WARN, "%s", late.text);
+	}
 }
 
 /* What the journal learns from a session that came to its end.  A listing with lines that made no
@@ -440,7 +447,7 @@ int fetch_run(const struct fetch *f, struct error *err)
 
 	rc = errand_run(&e, err);
 	if (rc == -1)
-		rescue(&e);
+		rescue(&e, err);
 	rc = close_books(&e, rc, err);
 	f->tally->due = e.due.n - (e.over ? e.deleted.n : 0);
 	listing_free(&e.listing);
@@ -475,6 +482,7 @@ int fetch_settle(struct seen *seen, const struct deliver *d, const struct delive
 		if (settle_past(d, kinds, &past[i], rc == 0 ? err : &late) == 0)
 			continue;
 		rc = -1;
+		past[i].unsettled = true;
 		for (size_t k = 0; k < past[i].count; k++)
 			past[i].intents[k].fate = SPOOL_UNSURE;
 	}

@@ -115,7 +115,7 @@ int journal_replace_begin(struct journal *j, struct error *err)
 
 	if (journal_sync(j, err) == -1)
 		return -1;
-	fd = open_at(j, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
+	fd = open_at(j, new_name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND);
 	if (fd == -1)
 		return error_sys(err, error_kind_of(errno), "cannot create %s.new", j->path);
 	j->replacing = true;
@@ -294,6 +294,8 @@ int journal_open(struct journal *j, const char *dir, struct error *err)
 	j->dir = file_open_dir(dir, err);
 	if (j->dir == -1)
 		return -1;
+	/* Never truncated: after a power cut in the rename it may be the journal's second name. */
+	unlinkat(j->dir, new_name, 0);
 	j->fd = open_at(j, name, O_RDWR | O_APPEND);
 	if (j->fd >= 0)
 		j->buf = xmalloc(READ_SIZE);

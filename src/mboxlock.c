@@ -111,17 +111,23 @@ int mboxlock_open(const char *path, bool create, struct error *err)
 	return open_checked(path, create, &fd, err) == 1 ? fd : -1;
 }
 
+static char *dir_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		return xstrdup(".");
+	return xmemdup0(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
 /* Makes the mbox's name durable.  A directory that may not be read cannot be synced. */
 static int sync_name(const char *path, struct error *err)
 {
-	char *dir = name_with(path, "");
-	char *slash = strrchr(dir, '/');
+	char *dir = dir_of(path);
 	struct error why;
-	int fd, rc = 0;
+	int rc = 0;
+	int fd = file_open_dir(dir, &why);
 
-	if (slash != NULL)
-		slash[slash == dir] = '\0';
-	fd = file_open_dir(slash != NULL ? dir : ".", &why);
 	if (fd >= 0) {
 		rc = file_sync_dir(fd, dir, err);
 		close(fd);
@@ -136,8 +142,8 @@ static int sync_name(const char *path, struct error *err)
 /* -- PATH.lock ---------------------------------------------------------------------------- */
 
 /* Judges a dotlock by what is in it; run is one that is known to be dead, or NULL.  An empty one is
- * what a crash between making and writing leaves.  Our own number is nobody else's: we do not
- * hold it, or we would not ask. */
+ * what a crash between making and writing leaves, one of zeros what a power cut before the bytes
+ * were on the disk.  Our own number is nobody else's: we do not hold it, or we would not ask. */
 static bool is_abandoned(const char *name, const char *run, struct stat *st)
 {
 	char text[64];
@@ -159,7 +165,7 @@ static bool is_abandoned(const char *name, const char *run, struct stat *st)
 		return true;
 	if (time(NULL) - st->st_mtime <= STALE_S)
 		return false;
-	if (n == 0)
+	if (n == 0 || text[0] == '\0')
 		return true;
 	if (!number_parse(text, line, INT32_MAX, &pid) || pid == 0)
 		return false;
@@ -170,6 +176,7 @@ static bool is_abandoned(const char *name, const char *run, struct stat *st)
 static void break_stale(const char *name, const char *run)
 {
 	struct stat judged, moved;
+	struct error ignored;
 	char chance[9], suffix[16], *aside;
 
 	if (!is_abandoned(name, run, &judged))
@@ -180,7 +187,9 @@ static void break_stale(const char *name, const char *run)
 	if (rename(name, aside) == 0) {
 		bool same = lstat(aside, &moved) == 0 && is_same(&judged, &moved);
 
-		if (same || link(aside, name) == 0 || errno == EEXIST)
+		/* What was not judged, or cannot go, comes back, unless there is a new one by now. */
+		if (!(same && unlink(aside) == 0) &&
+		    file_publish(AT_FDCWD, aside, AT_FDCWD, name, &ignored) == -1)
 			unlink(aside);
 	}
 	free(aside);
@@ -213,13 +222,37 @@ static int sign(struct mboxlock *lock, int fd, const char *name, struct error *e
 	return 0;
 }
 
+/* Makes the dotlock by giving its name to a file that is signed already: between making and signing
+ * a crash would leave an empty one, which nobody may break before it is old.  False where it is
+ * there, or where this does not work. */
+static bool link_dotlock(struct mboxlock *lock, const char *path, const char *name)
+{
+	char *dir = dir_of(path), link[40];
+	struct error why;
+	int fd = file_temp(dir, &why);
+	bool made = false;
+
+	free(dir);
+	if (fd == -1)
+		return false;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	if (sign(lock, fd, name, &why) == 0)
+		made = linkat(AT_FDCWD, link, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0;
+	close(fd);
+	return made;
+}
+
 /* 1: made, or cannot be made here; 0: somebody has it. */
 static int take_dotlock(struct mboxlock *lock, const char *path, struct error *err)
 {
 	char *name = name_with(path, ".lock");
-	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	int rc = 1;
+	int rc = 1, fd;
 
+	if (link_dotlock(lock, path, name)) {
+		lock->dotlock = name;
+		return 1;
+	}
+	fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd >= 0) {
 		rc = sign(lock, fd, name, err) == 0 ? 1 : -1;
 		close(fd);
@@ -229,7 +262,7 @@ static int take_dotlock(struct mboxlock *lock, const char *path, struct error *e
 		}
 		unlink(name);
 	} else if (errno == EEXIST) {
-		break_stale(name, NULL);
+		break_stale(name, lock->run); /* ours, and not held: it is that of the run we settle */
 		error_set(err, ERR_TEMP, "%s: there is a lock file, %s", path, name);
 		rc = 0;
 	} else if (errno == EACCES || errno == EROFS || errno == EPERM) {
@@ -297,17 +330,27 @@ int mboxlock_take(struct mboxlock *lock, const char *path, bool create, struct e
 	return rc == 1 ? 0 : -1;
 }
 
-void mboxlock_release(struct mboxlock *lock)
+/* True where it is gone, or somebody else's by now. */
+static bool remove_dotlock(const struct mboxlock *lock)
 {
 	struct stat st;
 
-	if (lock->dotlock != NULL && lstat(lock->dotlock, &st) == 0 && st.st_dev == lock->dev &&
-	    st.st_ino == lock->ino)
-		unlink(lock->dotlock);
+	if (lstat(lock->dotlock, &st) == 0) {
+		if (st.st_dev != lock->dev || st.st_ino != lock->ino || unlink(lock->dotlock) == 0)
+			return true;
+	}
+	return errno == ENOENT;
+}
+
+bool mboxlock_release(struct mboxlock *lock)
+{
+	bool gone = lock->dotlock == NULL || remove_dotlock(lock);
+
 	free(lock->dotlock);
 	if (lock->held)
 		close(lock->fd);
 	*lock = (struct mboxlock){.run = lock->run};
+	return gone;
 }
 
 void mboxlock_sweep(const char *path, const char *run)

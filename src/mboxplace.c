@@ -2,12 +2,13 @@
 /*
  * mboxplace.c - decides about bytes of an mbox: whose they are, and whether they are all there.
  *
- * Between a crash and the next run anybody may have written to the mbox.  A region that still is
- * what we left, each byte ours or a newline of the reservation, is filled from the stage.  Where
- * the file ends within the region in nothing but newlines, the reservation was not finished:
- * it is cut off.  Else the file was rewritten, and the token in the Received: header finds the
- * message, which counts if its body is whole.  What is not found was never delivered, or is
- * torn: it is fetched again, for a second copy is better than none.
+ * Between a crash and the next run anybody may have written to the mbox, and its device may have
+ * got another number.  A region of the same inode that still is what we left, each byte ours or a
+ * newline of the reservation, is filled from the stage.  Where the file ends within the region in
+ * nothing but newlines, the reservation was not finished: it is cut off.  Else the file was
+ * rewritten, and the token in the Received: header finds the message, which counts if its body is
+ * whole.  What is not found was never delivered, or is torn: it is fetched again, for a second
+ * copy is better than none.
  *
  * Nothing is written or cut where the bytes are not proved to be ours.  All of it can be done
  * again after a crash in the middle.  Called by deliver_mbox.c, with the mbox locked.
@@ -98,7 +99,7 @@ int mboxplace_begin(struct mboxplace *p, int mbox, const char *path, uint64_t *b
 	n = *base < 2 ? (size_t)*base : 2;
 	if (read_at(mbox, tail + 2 - n, n, *base - n, path, err) == -1)
 		return -1;
-	*p = (struct mboxplace){.dev = st.st_dev, .ino = st.st_ino};
+	*p = (struct mboxplace){.ino = st.st_ino};
 	p->start = p->at = *base + (tail[1] != '\n' ? 2 : tail[0] != '\n' ? 1 : 0);
 	return 0;
 }
@@ -109,9 +110,9 @@ int mboxplace_write(struct mboxplace *p, int stage, struct spool *spool, struct 
 
 	if (mark_of(stage, p->stage, p->len, stage_name, &p->mark, err) == -1)
 		return -1;
-	n = snprintf(spool->place, sizeof spool->place, "%ju:%ju:%ju:%ju:%ju:%ju:%ju",
-	             (uintmax_t)p->dev, (uintmax_t)p->ino, (uintmax_t)p->start, (uintmax_t)p->at,
-	             (uintmax_t)p->len, (uintmax_t)p->stage, (uintmax_t)p->mark);
+	n = snprintf(spool->place, sizeof spool->place, "%ju:%ju:%ju:%ju:%ju:%ju",
+	             (uintmax_t)p->ino, (uintmax_t)p->start, (uintmax_t)p->at, (uintmax_t)p->len,
+	             (uintmax_t)p->stage, (uintmax_t)p->mark);
 	if (n < 0 || (size_t)n >= sizeof spool->place)
 		return error_set(err, ERR_BUG, "a place in the mbox does not fit the journal");
 	return 0;
@@ -203,7 +204,7 @@ static int look(const struct settler *s, struct claim *c, const struct stat *st,
 			return -1;
 		c->staged = mark == p->mark;
 	}
-	if (p->dev != st->st_dev || p->ino != st->st_ino || p->at + p->len > (uint64_t)st->st_size)
+	if (p->ino != st->st_ino || p->at + p->len > (uint64_t)st->st_size)
 		return 0;
 	if (c->staged)
 		return compare(s, p->at, p->stage, p->len, &c->found, err);
@@ -247,8 +248,7 @@ static int search(const struct settler *s, struct claim *c, struct error *err)
 
 static bool is_of(const struct claim *c, const struct mboxplace *group)
 {
-	return c->place.dev == group->dev && c->place.ino == group->ino &&
-	       c->place.start == group->start;
+	return c->place.ino == group->ino && c->place.start == group->start;
 }
 
 /* Every byte of the region is ours or a newline we reserved: brings what is missing. */
@@ -290,21 +290,63 @@ static int cut_reserved(const struct settler *s, uint64_t start, uint64_t size, 
 	return 1;
 }
 
+/* A power cut in the reservation can leave a file that has grown but whose bytes never reached the
+ * disk: there are zeros.  A region begins with mail or with newlines, so zeros there are newlines
+ * that got lost; the two bytes before it are newlines, too.  Synced, as a reservation is. */
+static int mend_reserved(const struct settler *s, uint64_t start, uint64_t end, struct error *err)
+{
+	char bytes[CHUNK];
+	uint64_t at = start < 2 ? 0 : start - 2;
+	size_t blank = 0;
+	ssize_t n = 0;
+	bool mended = false;
+
+	for (; at < end && blank == (size_t)n; at += blank) {
+		n = read_at(s->mbox, bytes, end - at < CHUNK ? (size_t)(end - at) : CHUNK, at, s->path, err);
+		if (n <= 0)
+			break;
+		for (blank = 0; blank < (size_t)n && (bytes[blank] == '\n' || bytes[blank] == '\0');)
+			blank++;
+		if (memchr(bytes, '\0', blank) == NULL)
+			continue;
+		memset(bytes, '\n', blank);
+		if (file_write_at(s->mbox, bytes, blank, (off_t)at, s->path, err) == -1)
+			return -1;
+		mended = true;
+	}
+	return n == -1 ? -1 : mended ? file_sync(s->mbox, s->path, err) : 0;
+}
+
+/* Where the group ends. */
+static uint64_t end_of(const struct settler *s, const struct mboxplace *group)
+{
+	uint64_t end = group->start;
+
+	for (size_t i = 0; i < s->count; i++) {
+		const struct claim *c = &s->claims[i];
+
+		if (is_of(c, group) && c->place.at + c->place.len > end)
+			end = c->place.at + c->place.len;
+	}
+	return end;
+}
+
 /* Decides about all open messages of one group.  Writing needs the whole region to be proved ours
  * from its start on: a stretch of newlines alone might be part of somebody else's mail. */
 static int judge_group(const struct settler *s, const struct mboxplace *group, struct error *err)
 {
 	struct stat st;
-	uint64_t size, end = 0;
+	uint64_t size, end = end_of(s, group);
 	bool proved = true, from_start = false;
 	int rc = 0;
 
 	if (stat_of(s->mbox, s->path, &st, err) == -1)
 		return -1;
 	size = (uint64_t)st.st_size;
+	if (s->stage >= 0 && group->ino == st.st_ino && mend_reserved(s, group->start, end, err) == -1)
+		return -1;
 	for (size_t i = 0; i < s->count; i++) {
 		struct claim *c = &s->claims[i];
-		uint64_t behind = c->place.at + c->place.len;
 
 		if (!is_of(c, group))
 			continue;
@@ -312,11 +354,10 @@ static int judge_group(const struct settler *s, const struct mboxplace *group, s
 			return -1;
 		proved = proved && c->staged && c->found != FOUND_NOT;
 		from_start = from_start || c->place.at == c->place.start;
-		end = behind > end ? behind : end;
 	}
 	if (proved && from_start)
 		return fill_holes(s, group, err);
-	if (group->dev == st.st_dev && group->ino == st.st_ino && group->start <= size && size < end)
+	if (group->ino == st.st_ino && group->start <= size && size < end)
 		rc = cut_reserved(s, group->start, size, err);
 	for (size_t i = 0; i < s->count && rc != -1; i++) {
 		if (!is_of(&s->claims[i], group))
@@ -331,13 +372,13 @@ static int judge_group(const struct settler *s, const struct mboxplace *group, s
 
 static bool read_place(const char *text, struct mboxplace *p)
 {
-	uint64_t *const words[] = {&p->dev, &p->ino, &p->start, &p->at, &p->len, &p->stage, &p->mark};
+	uint64_t *const words[] = {&p->ino, &p->start, &p->at, &p->len, &p->stage, &p->mark};
 	const size_t count = sizeof words / sizeof *words;
 
 	for (size_t i = 0; i < count; i++) {
 		size_t len = strcspn(text, ":");
 
-		if (!number_parse(text, len, i < 2 ? UINT64_MAX : INT64_MAX, words[i]) ||
+		if (!number_parse(text, len, i == 0 ? UINT64_MAX : INT64_MAX, words[i]) ||
 		    text[len] != (i + 1 < count ? ':' : '\0'))
 			return false;
 		text += len + 1;

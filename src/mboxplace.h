@@ -12,7 +12,7 @@
 #include "spool.h"
 
 struct mboxplace {
-	uint64_t dev, ino; /* which file the mbox was */
+	uint64_t ino;      /* which file the mbox was; device numbers do not outlive a reboot */
 	uint64_t start;    /* of the region of the message's group, behind an empty line */
 	uint64_t at, len;  /* of the message in it, From_ line and empty line included */
 	uint64_t stage;    /* where its bytes stand in the stage */

@@ -21,6 +21,7 @@
 
 #define MAX_CAPA_LINES 200
 #define SPARE_LINES 1000 /* a listing may be that much longer than STAT said */
+#define NO_REASON "the server gave no reason"
 
 static const struct {
 	const char *word;
@@ -41,8 +42,10 @@ static const struct {
  * the answer to this. */
 static int say(struct pop3 *p, bool owed, const char *line, const char *shown, struct error *err)
 {
-	if (!owed && conn_ready(p->conn))
+	if (!owed && conn_ready(p->conn)) {
+		p->ahead = p->pipelining;
 		return error_set(err, ERR_PROTOCOL, "the server says more than it was asked");
+	}
 	return conn_put(p->conn, line, shown, err);
 }
 
@@ -108,7 +111,7 @@ static int refused(const struct wire_status *status, const char *what, enum erro
 		kind = ERR_AUTH;
 	printable(shown, sizeof shown, status->text.p, status->text.len);
 	return error_set(err, kind, "%s: %s", what,
-	                 shown[0] != '\0' ? shown : "the server gave no reason");
+	                 shown[0] != '\0' ? shown : NO_REASON);
 }
 
 /* -- from the greeting to the login ------------------------------------------------------- */
@@ -269,6 +272,8 @@ static int take_listing(struct pop3 *p, enum pop3_verb verb, struct listing *lis
 
 	if (take_status(p, verbs[verb].doing, &status, err) == -1)
 		return -1;
+	if (status.verdict != WIRE_OK && status.code == WIRE_CODE_SYS_TEMP) /* it will not always */
+		return refused(&status, "the server refused its listing", ERR_TEMP, err);
 	if (status.verdict != WIRE_OK) {
 		listing->no_uidl |= verb == POP3_UIDL;
 		return 0;
@@ -377,6 +382,8 @@ int pop3_reply(struct pop3 *p, struct pop3_reply *reply, struct error *err)
 	*reply = (struct pop3_reply){.verb = sent.verb, .num = sent.num, .code = status.code};
 	reply->ok = status.verdict == WIRE_OK;
 	printable(reply->text, sizeof reply->text, status.text.p, status.text.len);
+	if (reply->text[0] == '\0')
+		text_copy(reply->text, sizeof reply->text, NO_REASON);
 	if (sent.verb == POP3_RETR && reply->ok) {
 		p->in_body = true;
 		p->body_octets = sent.octets;
@@ -390,10 +397,11 @@ int pop3_reply(struct pop3 *p, struct pop3_reply *reply, struct error *err)
 }
 
 /* What stands behind a message is an answer, or nothing.  Else the dot was one of its lines, which
- * the server forgot to double, and this is not the whole of it. */
+ * the server forgot to double, and this is not the whole of it.  An answer more than there were
+ * commands on their way says that one of those before was not what we took it for. */
 static bool goes_on(const struct pop3 *p, const char *rest, size_t len)
 {
-	return len > 0 && (p->held == 0 || (*rest != '+' && *rest != '-'));
+	return len > 0 && ((*rest != '+' && *rest != '-') || (p->held == 0 && p->pipelining));
 }
 
 /* What was handed out is taken from the connection only at the next call, so that the caller may
@@ -412,9 +420,11 @@ int pop3_body(struct pop3 *p, const char **text, size_t *len, struct error *err)
 		*len = wire_undot(&p->undot, data, have, &used, &end);
 		*text = data;
 		left = have - used;
-		if (end && goes_on(p, data + used, left))
+		if (end && goes_on(p, data + used, left)) {
+			p->ahead = p->pipelining;
 			return error_set(err, ERR_PROTOCOL, "the server goes on behind its end: what came of "
-			                 "it is not all of it, and is not delivered");
+			                 "it may not be all of it, and is not delivered");
+		}
 		if (end) {
 			p->in_body = false;
 			p->octets -= p->body_octets;

@@ -95,12 +95,15 @@ static bool remember(struct seen *seen, const struct record *r)
 
 static bool count_try(struct seen *seen, const struct record *r)
 {
-	struct seen_entry *entry = uidset_make(&seen->tried, r->uid, r->octets);
+	struct seen_entry *entry;
 
+	if (r->uid.len == 0)
+		return false;
+	entry = uidset_make(&seen->tried, r->uid, r->octets);
 	forget_tries(seen, r->uid, r->octets);
 	entry->since = r->num;
 	uidset_add(&seen->tried, entry);
-	return r->uid.len > 0;
+	return true;
 }
 
 /* Takes a record to memory.  Returns false where it makes no sense there. */
@@ -330,7 +333,8 @@ int seen_settle_pasts(struct seen *seen, struct error *err)
 	size_t open = 0;
 
 	for (size_t b = 0; b < seen->intents.old; b++)
-		open += settle_past(seen, &seen->intents.pasts[b], now);
+		open += settle_past(seen, &seen->intents.pasts[b], now) +
+		        seen->intents.pasts[b].unsettled;
 	if (open == 0 && seen->intents.old > 0 && seen->intents.old == seen->intents.count)
 		happen(seen, (struct record){.tag = 'Z'});
 	else if (open == 0) /* ours has begun: its Z will stand for these too */

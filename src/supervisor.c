@@ -305,16 +305,16 @@ static void answer(struct supervisor *s, struct slot *slot, const struct error *
 	struct event event = {.kind = EVENT_MDA_DONE, .error = how->kind,
 	                      .one_message = how->one_message};
 	struct pollfd room = {.fd = slot->link, .events = POLLOUT};
-	struct error ignored;
+	struct error err;
 
 	slot->heard = slot->answered = clock_ms();
 	if (slot->link == -1)
 		return;
 	text_copy(event.text, sizeof(event.text), how->text);
-	if (poll(&room, 1, 0) == 1)
-		(void)link_send(slot->link, &event, -1, &ignored);
-	else
+	if (poll(&room, 1, 0) == 0)
 		condemn_liar(s, slot, "did not take its answers");
+	else if (link_send(slot->link, &event, -1, &err) == -1)
+		condemn(s, slot, &err); /* it would wait for ever */
 }
 
 /* A worker asks for its MDA: one at a time, with a message, and only where there is one. */
@@ -364,7 +364,9 @@ static bool hear(struct supervisor *s, struct slot *slot)
 		got = link_take(slot->link, &event, &fd, &err);
 		if (got == -1 && err.sys == EAGAIN)
 			return false;
-		if (got == -1)
+		if (got == -1 && err.sys != 0)
+			condemn(s, slot, &err); /* that was not its fault */
+		else if (got == -1)
 			condemn_liar(s, slot, "spoke nonsense");
 		if (got == 0)
 			hang_up(slot);
@@ -510,7 +512,7 @@ static int wait_for_it(struct supervisor *s, uint64_t now, uint64_t wake, struct
 	}
 	for (n = 0; n < 2 * s->jobs; n++)
 		s->polls[n].revents = 0;
-	return errno == EINTR ? 0 : error_sys(err, ERR_BUG, "ppoll");
+	return errno == EINTR ? 0 : error_sys(err, error_kind_of(errno), "ppoll");
 }
 
 /* Once around: 1, 0 when all is over, -1. */

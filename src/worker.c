@@ -252,6 +252,7 @@ int worker_main(const struct account *account, int link)
 {
 	struct worker w = {.account = account, .link = link, .conn = {.fd = -1}};
 	struct error err = {0};
+	bool clean = true;
 	int rc;
 
 	note_link = link;
@@ -260,9 +261,9 @@ int worker_main(const struct account *account, int link)
 	secret_free(&w.password);
 	conn_close(&w.conn);
 	if (w.deliver.own != NULL)
-		w.deliver.ops->close(&w.deliver);
+		clean = w.deliver.ops->close(&w.deliver);
 	spooler_free(&w.deliver.pen);
-	seen_close(&w.seen, rc == 0);
+	seen_close(&w.seen, rc == 0 && clean);
 	tls_trust_free(&w.trust);
 	free(w.state_dir);
 	say_last_words(&w, rc == -1 ? &err : NULL);

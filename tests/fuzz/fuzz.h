@@ -12,7 +12,6 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -149,50 +148,6 @@ static inline char *contents(int fd, size_t *len)
 	CHECK(bytes != NULL && pread(fd, bytes, *len, 0) == (ssize_t)*len);
 	bytes[*len] = '\0';
 	return bytes;
-}
-
-/* A directory of our own for what cannot be in memory; it goes with the process. */
-static char scratch[256];
-
-static inline void scratch_path(char to[320], const char *name)
-{
-	snprintf(to, 320, "%s/%s", scratch, name);
-}
-
-static inline void scratch_clear(void)
-{
-	DIR *dir = opendir(scratch);
-	struct dirent *e;
-	char path[320];
-
-	while (dir != NULL && (e = readdir(dir)) != NULL) {
-		scratch_path(path, e->d_name);
-		unlink(path);
-	}
-	if (dir != NULL)
-		closedir(dir);
-	rmdir(scratch);
-}
-
-static inline void scratch_make(void)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	if (scratch[0] != '\0')
-		return;
-	snprintf(scratch, sizeof scratch, "%s/mailhaul-fuzz-XXXXXX", tmp != NULL ? tmp : "/tmp");
-	CHECK(mkdtemp(scratch) != NULL && atexit(scratch_clear) == 0);
-}
-
-static inline void scratch_put(const char *name, const char *bytes, size_t len)
-{
-	char path[320];
-	int fd;
-
-	scratch_path(path, name);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	CHECK(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
-	close(fd);
 }
 
 /* -- a second opinion --------------------------------------------------------------------- */

@@ -3,9 +3,9 @@
  * fuzz_spool.c - a message on its way from the wire into a spool file, in both forms: what stands
  * in the file is what the references say, whatever the chunks.
  *
- * The input: the form and where in the file (a byte), how often the body comes one after the other
- * (a byte: that is how the pen's buffer overflows), two bytes that choose the cuts, and the body as
- * it stands on the wire, without its final dot.
+ * The input: flags and where in the file (a byte), how often the body comes one after the other (a
+ * byte: that is how the pen's buffer overflows), two bytes that choose the cuts, and the body as it
+ * stands on the wire, without its final dot; or as text, that need not end in a LF.
  */
 #include "config.h"
 
@@ -18,29 +18,31 @@
 
 #define MOST (160u << 10)
 
+enum { MBOXRD = 1, RECEIVED = 2, TEXT = 4, LARGE = 8 };
+
 static const char from_host[] = "pop.example.org";
 
-/* Spools the bytes, which end in a final dot. */
-static void spool_all(const struct spool_style *style, struct spool *spool, const char *wire,
-                          size_t len, struct cutter cutter)
+/* Spools the bytes: up to the final dot, or as they are. */
+static void spool_all(const struct spool_style *style, struct spool *spool, const char *bytes,
+                      size_t len, bool dotted, struct cutter cutter)
 {
 	struct wire_undot state = {0};
 	struct spooler pen = {0};
 	struct error err = {0};
-	char *buf = exact(wire, len);
+	char *buf = exact(bytes, len);
 	size_t at = 0, held = 0;
 	bool end = false;
 
 	spool_begin(&pen, style, spool);
 	while (!end && at + held < len) {
-		size_t n = held + cut(&cutter, len - at - held), used;
-		size_t text = wire_undot(&state, buf + at, n, &used, &end);
+		size_t n = held + cut(&cutter, len - at - held), used = n;
+		size_t text = dotted ? wire_undot(&state, buf + at, n, &used, &end) : n;
 
 		CHECK(spool_write(&pen, buf + at, text, &err) == 0);
 		at += used;
 		held = n - used;
 	}
-	CHECK(end && spool_end(&pen, &err) == 0);
+	CHECK(end == dotted && spool_end(&pen, &err) == 0);
 	spooler_free(&pen);
 	free(buf);
 }
@@ -72,18 +74,22 @@ static struct input take_front(struct input file, const struct spool_style *styl
 }
 
 /* What the references make of it, in a fresh block. */
-static char *expected(enum spool_form form, const char *wire, size_t len, size_t *n)
+static char *expected(const char *bytes, size_t len, unsigned flags, size_t *n)
 {
 	char *text = malloc(2 * len + 2), *quoted = malloc(4 * len + 4);
 	size_t used;
-	bool end;
+	bool end = true;
 
 	CHECK(text != NULL && quoted != NULL);
-	*n = reference_undot(wire, len, text, &used, &end);
+	*n = len;
+	if (flags & TEXT)
+		memcpy(text, bytes, len);
+	else
+		*n = reference_undot(bytes, len, text, &used, &end);
 	CHECK(end);
 	if (*n > 0 && text[*n - 1] != '\n')
 		text[(*n)++] = '\n';
-	if (form == SPOOL_PLAIN) {
+	if (!(flags & MBOXRD)) {
 		free(quoted);
 		return text;
 	}
@@ -93,20 +99,22 @@ static char *expected(enum spool_form form, const char *wire, size_t len, size_t
 	return quoted;
 }
 
-/* The body, as often as was asked for, and the final dot: at the start of a line. */
-static char *wire_of(struct input in, size_t times, size_t *len)
+/* The body, as often as was asked for, and the final dot at the start of a line. */
+static char *repeat(struct input in, size_t times, bool dotted, size_t *len)
 {
-	char *wire;
+	char *bytes;
 
 	if (in.len * times > MOST)
 		times = MOST / in.len;
-	wire = malloc(in.len * times + 6);
-	CHECK(wire != NULL);
+	bytes = malloc(in.len * times + 6);
+	CHECK(bytes != NULL);
 	for (*len = 0; times > 0 && in.len > 0; times--, *len += in.len)
-		memcpy(wire + *len, in.p, in.len);
-	memcpy(wire + *len, "\r\n.\r\n", 5);
-	*len += 5;
-	return wire;
+		memcpy(bytes + *len, in.p, in.len);
+	if (dotted) {
+		memcpy(bytes + *len, "\r\n.\r\n", 5);
+		*len += 5;
+	}
+	return bytes;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -117,27 +125,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t times = 1 + take_byte(&in), len, want_len, whole;
 	struct cutter cutter = take_cutter(&in);
 	struct spool_style style = {
-		.form = flags & 1 ? SPOOL_MBOXRD : SPOOL_PLAIN, .received = flags & 2,
+		.form = flags & MBOXRD ? SPOOL_MBOXRD : SPOOL_PLAIN, .received = flags & RECEIVED,
 		.from_host = from_host, .from_address = "192.0.2.1", .protocol = "POP3S",
 		.by_host = "localhost",
 	};
-	struct spool spool = {.at = flags >> 2};
-	char *wire, *want, *all;
+	struct spool spool = {.at = flags >> 4};
+	char *bytes, *want, *all;
 
 	if (fd == -1)
 		fd = memory_file();
 	spool.fd = fd;
 	refill(fd, NULL, 0);
 	spool_token(spool.token, "0123456789ab");
-	wire = wire_of(in, times, &len);
-	want = expected(style.form, wire, len, &want_len);
-	spool_all(&style, &spool, wire, len, cutter);
+	cutter.most *= flags & LARGE ? 200 : 1;
+	bytes = repeat(in, times, !(flags & TEXT), &len);
+	want = expected(bytes, len, flags, &want_len);
+	spool_all(&style, &spool, bytes, len, !(flags & TEXT), cutter);
 	all = contents(fd, &whole);
 	CHECK(whole == (spool.size > 0 ? spool.at + spool.size : 0));
 	file = take_front((struct input){all + whole - spool.size, spool.size}, &style, &spool);
 	CHECK(file.len == want_len && memcmp(file.p, want, want_len) == 0);
 	free(all);
-	free(wire);
+	free(bytes);
 	free(want);
 	return 0;
 }

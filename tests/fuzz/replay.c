@@ -8,6 +8,8 @@
 
 #include "fuzz.h"
 
+#include <dirent.h>
+
 #include "../unit/tap.h"
 
 #define MAX_FILE 65536

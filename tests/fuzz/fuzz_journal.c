@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_journal.c - the journal of an account from any bytes: it opens where a second, simple
+ * reading finds no damage, and has what that finds; a damaged one is not touched, or made anew from
+ * what can be read of it; and what a run does is there when it is opened again.
+ *
+ * The input: a byte of flags for what is done, one for fates, and the file.  A line of it that
+ * begins with "@" or "+" is given its right sum (with "+": firm).
+ */
+#include "config.h"
+
+#include "fuzz.h"
+
+#include <time.h>
+
+#include "journal_model.h"
+#include "scratch.h"
+#include "seen.h"
+
+enum {
+	SETTLE = 1, DELIVER = 2, GONE = 4, MISSING = 8, CLEAN = 16, STALE = 32, NO_FILE = 64,
+	REBUILD = 128
+};
+
+#define NOW 1500000000
+#define FORGET_AFTER (30 * 24 * 60 * 60)
+#define MANY 600 /* messages that come and go until the journal is stale */
+
+static struct model model, again;
+
+/* Instead of the C library's: deliveries are to have the same time each time. */
+time_t time(time_t *to)
+{
+	if (to != NULL)
+		*to = NOW;
+	return NOW;
+}
+
+/* The file that the input stands for, in a fresh block. */
+static char *make_file(struct input in, size_t *len)
+{
+	char *file = malloc(in.len * 9 + 1);
+
+	CHECK(file != NULL);
+	for (*len = 0; in.len > 0;) {
+		bool whole = memchr(in.p, '\n', in.len) != NULL;
+		struct input line = take_until(&in, '\n');
+		char *to = file + *len;
+		size_t n = line.len;
+
+		if (n > 0 && (*line.p == '@' || *line.p == '+')) {
+			to[CRC_DIGITS] = *line.p == '@' ? ' ' : '+';
+			memcpy(to + CRC_DIGITS + 1, line.p + 1, n - 1);
+			n += CRC_DIGITS;
+			crc_mend(to, n);
+		} else if (n > 0) {
+			memcpy(to, line.p, n);
+		}
+		*len += n;
+		if (whole)
+			file[(*len)++] = '\n';
+	}
+	return file;
+}
+
+static char *read_file(const char *name, size_t *len)
+{
+	char path[320], *bytes;
+	int fd;
+
+	scratch_path(path, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	bytes = contents(fd, len);
+	close(fd);
+	return bytes;
+}
+
+/* -- the same? ---------------------------------------------------------------------------- */
+
+static struct wire_span span(const char *text)
+{
+	return (struct wire_span){text, strlen(text)};
+}
+
+/* The intents of a block that are open, in their order. */
+static struct model_intent *nth_intent(struct model *m, size_t block, size_t n)
+{
+	for (size_t i = 0; i < m->nintents; i++)
+		if (m->intents[i].block == block && m->intents[i].open && n-- == 0)
+			return &m->intents[i];
+	return NULL;
+}
+
+static void check_pasts(struct model *m, struct seen *seen)
+{
+	struct spool_past *past;
+	size_t n = seen_pasts(seen, &past);
+
+	for (size_t b = 0; b < m->nblocks; b++) {
+		const struct model_block *block = &m->blocks[b];
+		const struct model_intent *intent;
+
+		if (block->closed)
+			continue;
+		CHECK(n-- > 0);
+		CHECK(is_same_span(block->kind, span(past->kind)));
+		CHECK(is_same_span(block->path, span(past->path)));
+		CHECK(is_same_span(block->run, span(past->run)));
+		for (size_t i = 0; i < past->count; i++) {
+			intent = nth_intent(m, b, i);
+			CHECK(intent != NULL && past->intents[i].fate == SPOOL_UNSURE);
+			CHECK(is_same_span(intent->token, span(past->intents[i].token)));
+			CHECK(is_same_span(intent->place, span(past->intents[i].place)));
+		}
+		CHECK(nth_intent(m, b, past++->count) == NULL);
+	}
+	CHECK(n == 0);
+}
+
+/* Takes every entry of the model once; then there is none left. */
+static void check_entries(const struct model *m, struct seen *seen)
+{
+	uint64_t since = 0, missing = 0;
+	size_t live = 0;
+
+	seen_take_begin(seen);
+	for (size_t i = 0; i < m->count; i++) {
+		const struct model_entry *e = &m->entries[i];
+		const struct seen_entry *found;
+
+		if (!e->live)
+			continue;
+		found = seen_take(seen, e->uid, e->octets, true);
+		CHECK(found != NULL && found->octets == e->octets && found->uid_len == e->uid.len);
+		CHECK(memcmp(found->uid, e->uid.p, e->uid.len) == 0);
+		since += e->since - found->since;
+		missing += e->missing - found->missing;
+		live++;
+	}
+	CHECK(since == 0 && missing == 0 && seen_count(seen) == live);
+	for (size_t i = 0; i < m->count; i++)
+		CHECK(seen_take(seen, m->entries[i].uid, 0, false) == NULL);
+}
+
+/* What experience has taught; asking for an attempt makes it one more. */
+static void check_rest(struct model *m, struct seen *seen)
+{
+	struct error err = {0};
+	uint64_t attempt;
+
+	CHECK(seen_lock_step(seen, NOW) == (m->broke >= 2 && NOW < m->broke_at + FORGET_AFTER));
+	for (size_t i = 0; i < m->ntries; i++) {
+		struct model_tries *tries = &m->tries[i];
+
+		CHECK(seen_attempt(seen, tries->uid, tries->octets, &attempt, &err) == 0);
+		CHECK(attempt == tries->num + 1);
+	}
+}
+
+/* -- what a run does, to both ------------------------------------------------------------- */
+
+static void settle_pasts(struct model *m, struct seen *seen, unsigned fates)
+{
+	struct record r = {.since = NOW};
+	struct spool_past *past;
+	struct error err = {0};
+	size_t n = seen_pasts(seen, &past), open = 0;
+
+	for (size_t b = 0, at = 0; b < m->nblocks; b++) {
+		for (size_t i = 0; !m->blocks[b].closed && i < past[at].count; i++)
+			nth_intent(m, b, i)->fate = past[at].intents[i].fate = fates >> 2 * (i % 4) & 3;
+		at += !m->blocks[b].closed;
+	}
+	CHECK(seen_settle_pasts(seen, &err) == 0);
+	for (size_t b = 0; b < m->nblocks && n > 0; b++) {
+		const struct model_intent *intent;
+
+		for (size_t i = 0; (intent = nth_intent(m, b, i)) != NULL;) {
+			r.token = intent->token;
+			r.num = m->count;
+			r.tag = intent->fate == SPOOL_SAFE ? 'D' : 'N';
+			if (intent->fate == SPOOL_SAFE || intent->fate == SPOOL_VOID)
+				CHECK(model_apply(m, &r));
+			else
+				i++, open++;
+		}
+	}
+	if (open == 0)
+		model_close_all(m);
+}
+
+static void deliver(struct model *m, struct seen *seen, unsigned fates)
+{
+	static const char tokens[][SPOOL_TOKEN + 1] = {"0123456789ab000000000001",
+	                                               "0123456789ab000000000002"};
+	struct spool spools[2] = {{.octets = 7, .uid = {"first", 5}, .place = "1:2 3%"}, {.fd = -1}};
+	struct record r = {.tag = 'P', .kind = span("maildir"), .path = span("/home/joe/Mail"),
+	                   .run = span("0123456789ab"), .since = NOW};
+	struct error err = {0};
+
+	if (fates & 16 && m->count > 0)
+		spools[0].uid = m->entries[0].uid;
+	CHECK(seen_begin(seen, r.kind.p, r.path.p, r.run.p, &err) == 0 && model_apply(m, &r));
+	for (int i = 0; i < 2; i++)
+		memcpy(spools[i].token, tokens[i], sizeof tokens[i]);
+	CHECK(seen_intend(seen, spools, 2, &err) == 0);
+	for (int i = 0; i < 2; i++) {
+		r = (struct record){.tag = 'I', .token = span(tokens[i]), .uid = spools[i].uid,
+		                    .octets = spools[i].octets, .since = NOW};
+		r.place = i == 0 ? span("1:2 3%") : span("");
+		CHECK(model_apply(m, &r));
+		spools[i].fate = fates >> 2 * i & 3;
+		r.tag = spools[i].fate == SPOOL_SAFE ? 'D' : 'N';
+		r.num = m->count;
+		if (spools[i].fate == SPOOL_SAFE || spools[i].fate == SPOOL_VOID)
+			CHECK(model_apply(m, &r));
+	}
+	CHECK(seen_settle(seen, spools, 2, NOW, &err) == 0);
+}
+
+/* True where no other entry has its UID and size, so that nobody can mean another one. */
+static bool is_alone(const struct model *m, size_t i)
+{
+	for (size_t k = 0; k < m->count; k++)
+		if (k != i && m->entries[k].live && m->entries[k].octets == m->entries[i].octets &&
+		    is_same_span(m->entries[k].uid, m->entries[i].uid))
+			return false;
+	return m->entries[i].live;
+}
+
+static void forget_one(struct model *m, struct seen *seen, unsigned which)
+{
+	struct model_entry *e = m->count > 0 ? &m->entries[which % m->count] : NULL;
+	struct error err = {0};
+
+	if (e == NULL || !is_alone(m, which % m->count))
+		return;
+	CHECK(seen_gone(seen, e->uid, e->octets, &err) == 0);
+	e->live = false;
+}
+
+/* A listing that has some of them. */
+static void list_some(struct model *m, struct seen *seen, unsigned which)
+{
+	struct error err = {0};
+
+	seen_take_begin(seen);
+	for (size_t i = 0; i < m->count; i++) {
+		struct model_entry *e = &m->entries[i];
+
+		if (!e->live)
+			continue;
+		if (which >> i % 8 & 1 || !is_alone(m, i)) {
+			CHECK(seen_take(seen, e->uid, e->octets, true) != NULL);
+			e->missing = 0;
+		} else if (e->missing == 0) {
+			e->missing = NOW;
+		} else if (e->missing < NOW && NOW - e->missing > FORGET_AFTER) {
+			e->live = false;
+		}
+	}
+	CHECK(seen_missing(seen, NOW, &err) == 0);
+}
+
+/* Until the journal is written anew. */
+static void make_stale(struct seen *seen)
+{
+	static struct spool spools[MANY];
+	struct error err = {0};
+
+	for (size_t i = 0; i < MANY; i++)
+		spools[i] = (struct spool){.octets = i, .uid = {"many", 4}, .fate = SPOOL_SAFE};
+	CHECK(seen_settle(seen, spools, MANY, NOW, &err) == 0);
+	for (size_t i = 0; i < MANY; i++)
+		CHECK(seen_gone(seen, (struct wire_span){"many", 4}, i, &err) == 0);
+}
+
+static void learn(struct model *m, struct seen *seen, unsigned fates)
+{
+	struct record r = {.tag = 'T', .num = 1, .uid = {"first", 5}, .octets = 7};
+	struct model_tries *tries = model_tries(m, r.uid, r.octets);
+	struct error err = {0};
+	uint64_t attempt;
+	bool broke = fates & 4;
+
+	if (tries != NULL && tries->num == UINT32_MAX - 1)
+		return; /* nobody asks so often */
+	if (tries != NULL)
+		r.num = tries->num + 1;
+	CHECK(seen_attempt(seen, r.uid, r.octets, &attempt, &err) == 0);
+	CHECK(attempt == r.num && model_apply(m, &r));
+	if (m->broke == UINT32_MAX - 1)
+		return;
+	CHECK(seen_pipelining(seen, broke, NOW, &err) == 0);
+	if (broke || m->broke > 0) {
+		m->broke = broke ? m->broke + 1 : 0;
+		m->broke_at = NOW;
+	}
+}
+
+static void act(struct model *m, struct seen *seen, unsigned flags, unsigned fates)
+{
+	struct error err = {0};
+	bool clean = flags & CLEAN;
+
+	if (flags & SETTLE)
+		settle_pasts(m, seen, fates);
+	for (size_t b = 0; b < m->nblocks; b++) /* ours is not begun yet */
+		clean = clean && m->blocks[b].closed;
+	if (flags & DELIVER)
+		deliver(m, seen, fates);
+	if (flags & GONE)
+		forget_one(m, seen, fates);
+	if (flags & MISSING)
+		list_some(m, seen, fates);
+	if (fates & 32)
+		learn(m, seen, fates);
+	if (flags & STALE && (fates & 15) == 5) /* seldom: it takes long */
+		make_stale(seen);
+	CHECK(seen_flush(seen, &err) == 0);
+	for (size_t i = 0; i < m->nintents; i++)
+		clean = clean && !m->intents[i].open;
+	if (clean)
+		model_close_all(m);
+	seen_close(&seen, flags & CLEAN);
+}
+
+/* -- the target --------------------------------------------------------------------------- */
+
+/* Opens it again: as it should be, and as a second reading of the file finds it. */
+static void reopen(void)
+{
+	struct error err = {0};
+	struct seen *seen;
+	size_t len;
+	char *bytes = read_file("journal", &len);
+
+	CHECK(model_read(&again, bytes, len) == MODEL_GOOD && again.good == len);
+	CHECK(seen_open(&seen, scratch, false, &err) == 0);
+	check_pasts(&again, seen);
+	check_pasts(&model, seen);
+	check_entries(&again, seen);
+	check_entries(&model, seen);
+	check_rest(&again, seen);
+	CHECK(again.ntries == model.ntries && again.broke == model.broke);
+	seen_close(&seen, false);
+	free(again.bytes);
+	free(bytes);
+}
+
+/* The file that was opened: what counts of it is left, or it is a new one. */
+static void check_file(const struct model *m, const char *file)
+{
+	char header[] = "........ V 1\n", *bytes;
+	size_t len;
+
+	bytes = read_file("journal", &len);
+	if (m->good == 0) {
+		header[CRC_DIGITS] = bytes[CRC_DIGITS]; /* may be firm */
+		crc_mend(header, RECORD_HEADER - 1);
+		file = header;
+	}
+	CHECK(len == (m->good > 0 ? m->good : RECORD_HEADER) && memcmp(bytes, file, len) == 0);
+	free(bytes);
+}
+
+/* A file that is as it was. */
+static void check_untouched(const char *name, const char *file, size_t len)
+{
+	size_t now;
+	char *bytes = read_file(name, &now);
+
+	CHECK(now == len && memcmp(bytes, file, len) == 0);
+	free(bytes);
+}
+
+static void try_file(const char *file, size_t len, unsigned flags, unsigned fates)
+{
+	struct error err = {0};
+	struct seen *seen;
+	enum model_verdict verdict = model_read(&model, file, len);
+	bool rebuild = flags & REBUILD;
+	bool good = verdict == MODEL_GOOD || (verdict == MODEL_DAMAGED && rebuild);
+
+	CHECK((seen_open(&seen, scratch, rebuild, &err) == 0) == good);
+	if (!good) {
+		CHECK(seen == NULL && err.kind == ERR_IO && is_harmless(err.text));
+		check_untouched("journal", file, len);
+	} else if (verdict == MODEL_DAMAGED) {
+		check_untouched("journal.damaged", file, len);
+		free(model.bytes);
+		model_salvage(&model, file, len);
+	} else {
+		check_file(&model, file);
+	}
+	if (good) {
+		check_pasts(&model, seen);
+		check_entries(&model, seen);
+		act(&model, seen, flags, fates);
+		reopen();
+	}
+	free(model.bytes);
+}
+
+/* A damaged journal may lack millions of records: that takes long, and nothing else. */
+static bool is_long(const char *file, size_t len)
+{
+	uint64_t most = 0;
+	struct record r;
+
+	model_begin(&model, file, len, true);
+	for (size_t at = 0; at < len;)
+		if (model_next(&model, len, &at, &r) && strchr("SD", r.tag) != NULL && r.num > most)
+			most = r.num;
+	free(model.bytes);
+	return most > MODEL_MAX / 2;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {(const char *)data, size};
+	unsigned flags = take_byte(&in), fates = take_byte(&in);
+	char *file, path[320];
+	size_t len;
+
+	if (size > 4096)
+		return -1;
+	scratch_make();
+	file = make_file(in, &len);
+	scratch_put("journal", file, len);
+	scratch_path(path, "journal");
+	if (flags & NO_FILE) {
+		unlink(path);
+		len = 0;
+	}
+	if (is_long(file, len)) {
+		free(file);
+		return -1;
+	}
+	try_file(file, len, flags, fates);
+	free(file);
+	return 0;
+}
