@@ -35,8 +35,8 @@ int mboxlock_open(const char *path, bool create, struct error *err);
  * and the user is told once. */
 int mboxlock_take(struct mboxlock *lock, const char *path, bool create, struct error *err);
 
-/* Gives the locks back and closes; one that is not held is fine.  run stays.  False: PATH.lock could
- * not be removed, so mboxlock_sweep has to, once this process is dead. */
+/* Gives the locks back and closes; one that is not held is fine.  run stays.  False: PATH.lock
+ * could not be removed, so mboxlock_sweep has to, once this process is dead. */
 bool mboxlock_release(struct mboxlock *lock);
 
 /* Removes a dotlock that bears this run, which the caller knows to be dead, at once. */

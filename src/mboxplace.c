@@ -302,7 +302,8 @@ static int mend_reserved(const struct settler *s, uint64_t start, uint64_t end, 
 	bool mended = false;
 
 	for (; at < end && blank == (size_t)n; at += blank) {
-		n = read_at(s->mbox, bytes, end - at < CHUNK ? (size_t)(end - at) : CHUNK, at, s->path, err);
+		n = read_at(s->mbox, bytes, end - at < CHUNK ? (size_t)(end - at) : CHUNK, at, s->path,
+		            err);
 		if (n <= 0)
 			break;
 		for (blank = 0; blank < (size_t)n && (bytes[blank] == '\n' || bytes[blank] == '\0');)

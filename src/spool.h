@@ -59,7 +59,7 @@ struct spool_past {
 	const char *run;  /* the run's 12 digits: its temporary files bear them */
 	struct spool_intent *intents;
 	size_t count;
-	bool unsettled; /* settling failed, so the next run shall do it: it stays, even without intents */
+	bool unsettled;   /* settling failed: it stays for the next run, even without intents */
 };
 
 /* What the spooler writes in front, and how. */

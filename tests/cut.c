@@ -5,8 +5,8 @@
  * cut [-n POINTS] [-c CERTDIR]      with MAILHAUL and POP3D in the environment; run by cut.t
  * cut -m DIRECTORY                  is the MDA of those runs
  *
- * A setting is one of {Maildir, mbox, MDA} x {keep, delete} x {lock-step, pipelined without and with
- * a second try}.  In each the session is run once as a reference.  Then, for each number of
+ * A setting is one of {Maildir, mbox, MDA} x {keep, delete} x {lock-step, pipelined without and
+ * with a second try}.  In each the session is run once as a reference.  Then, for each number of
  * octets that the server sent there, and for each end {FIN, RST, TLS goodbye, TLS without goodbye}:
  * a run whose first connection ends after so many octets, looked at; and one more run without
  * trouble, looked at.  Then the same for the end at each command of the client, unanswered, and
@@ -701,7 +701,8 @@ int main(int argc, char **argv)
 		die("POP3D and MAILHAUL are not set");
 	if ((n = readlink("/proc/self/exe", self, sizeof self - 1)) < 0)
 		die("/proc/self/exe: %s", strerror(errno));
-	snprintf(root, sizeof root, "%s/mailhaul-cut.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	snprintf(root, sizeof root, "%s/mailhaul-cut.XXXXXX",
+	         getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	if (!mkdtemp(root) || chdir(root) != 0)
 		die("%s: %s", root, strerror(errno));
 	sigemptyset(&set);
