@@ -73,40 +73,11 @@ int main(void)
 
 /* -- the calls ---------------------------------------------------------------------------- */
 
-/* What newer processors do without. */
 enum { NONE = -1 };
-#ifndef SYS_open
-#define SYS_open NONE
-#endif
-#ifndef SYS_creat
-#define SYS_creat NONE
-#endif
-#ifndef SYS_rename
-#define SYS_rename NONE
-#endif
-#ifndef SYS_renameat
-#define SYS_renameat NONE
-#endif
-#ifndef SYS_link
-#define SYS_link NONE
-#endif
-#ifndef SYS_unlink
-#define SYS_unlink NONE
-#endif
-#ifndef SYS_mkdir
-#define SYS_mkdir NONE
-#endif
-#ifndef SYS_fork
-#define SYS_fork NONE
-#endif
-#ifndef SYS_vfork
-#define SYS_vfork NONE
-#endif
-#ifndef SYS_poll
-#define SYS_poll NONE
-#endif
-#ifndef SYS_newfstatat
-#define SYS_newfstatat NONE
+#ifdef __x86_64__
+#define OLD(name) SYS_##name
+#else
+#define OLD(name) NONE /* newer processors do without */
 #endif
 
 /* The arguments, a letter each: f descriptor, s string, n number, N the length that -s halves;
@@ -117,9 +88,9 @@ static const struct call {
 	bool counts; /* if -c is not given */
 	const char *arguments;
 } calls[] = {
-	{"open", SYS_open, true, "s"},
+	{"open", OLD(open), true, "s"},
 	{"openat", SYS_openat, true, "fs"},
-	{"creat", SYS_creat, true, "s"},
+	{"creat", OLD(creat), true, "s"},
 	{"write", SYS_write, true, "f.N"},
 	{"pwrite64", SYS_pwrite64, true, "f.Nn"},
 	{"writev", SYS_writev, true, "f"},
@@ -130,14 +101,14 @@ static const struct call {
 	{"fdatasync", SYS_fdatasync, true, "f"},
 	{"sync_file_range", SYS_sync_file_range, true, "f"},
 	{"ftruncate", SYS_ftruncate, true, "fn"},
-	{"rename", SYS_rename, true, "ss"},
+	{"rename", OLD(rename), true, "ss"},
 	{"renameat", SYS_renameat, true, "fsfs"},
 	{"renameat2", SYS_renameat2, true, "fsfs"},
-	{"link", SYS_link, true, "ss"},
+	{"link", OLD(link), true, "ss"},
 	{"linkat", SYS_linkat, true, "fsfs"},
-	{"unlink", SYS_unlink, true, "s"},
+	{"unlink", OLD(unlink), true, "s"},
 	{"unlinkat", SYS_unlinkat, true, "fs"},
-	{"mkdir", SYS_mkdir, true, "s"},
+	{"mkdir", OLD(mkdir), true, "s"},
 	{"mkdirat", SYS_mkdirat, true, "fs"},
 	{"fcntl", SYS_fcntl, true, "fn"},
 	{"flock", SYS_flock, true, "fn"},
@@ -148,8 +119,8 @@ static const struct call {
 	{"recvmsg", SYS_recvmsg, true, "f"},
 	{"clone", SYS_clone, true, ""},
 	{"clone3", SYS_clone3, true, ""},
-	{"fork", SYS_fork, true, ""},
-	{"vfork", SYS_vfork, true, ""},
+	{"fork", OLD(fork), true, ""},
+	{"vfork", OLD(vfork), true, ""},
 	{"execve", SYS_execve, true, "s"},
 	{"exit_group", SYS_exit_group, true, "n"},
 	{"read", SYS_read, false, "f.N"},
@@ -163,12 +134,10 @@ static const struct call {
 	{"socket", SYS_socket, false, "n"},
 	{"socketpair", SYS_socketpair, false, "n"},
 	{"connect", SYS_connect, false, "f"},
-	{"poll", SYS_poll, false, ""},
+	{"poll", OLD(poll), false, ""},
 	{"ppoll", SYS_ppoll, false, ""},
 	{"wait4", SYS_wait4, false, ""},
 	{"waitid", SYS_waitid, false, ""},
-	{"mmap", SYS_mmap, false, ".n"},
-	{"brk", SYS_brk, false, ""},
 	{"getrandom", SYS_getrandom, false, ".N"},
 	{"umask", SYS_umask, false, ""},
 };
@@ -220,68 +189,67 @@ __attribute__((format(printf, 2, 3))) static _Noreturn void die(int status, cons
 
 /* -- registers ---------------------------------------------------------------------------- */
 
-/* Calls that find their process dead change nothing; its end is told by waitpid. */
 #if defined(__x86_64__)
 #define OUR_ARCH AUDIT_ARCH_X86_64
+#define ANSWER(regs) ((regs).rax)
 
 static unsigned long long *argument(struct user_regs_struct *regs, size_t i)
 {
-	unsigned long long *all[] = {&regs->rdi, &regs->rsi, &regs->rdx,
-	                             &regs->r10, &regs->r8,  &regs->r9};
+	unsigned long long *const all[] = {&regs->rdi, &regs->rsi, &regs->rdx,
+	                                   &regs->r10, &regs->r8,  &regs->r9};
 
 	return all[i];
 }
 
-static void set_argument(pid_t pid, size_t i, uint64_t value)
+static void skip_call(pid_t pid, struct user_regs_struct *regs)
 {
-	struct user_regs_struct regs;
-
-	if (ptrace(PTRACE_GETREGS, pid, 0, &regs) == 0) {
-		*argument(&regs, i) = value;
-		ptrace(PTRACE_SETREGS, pid, 0, &regs);
-	}
-}
-
-/* skip: the call is not done.  Else it is over, and only its answer is another one. */
-static void set_answer(pid_t pid, int error, bool skip)
-{
-	struct user_regs_struct regs;
-
-	if (ptrace(PTRACE_GETREGS, pid, 0, &regs) == 0) {
-		if (skip)
-			regs.orig_rax = (unsigned long long)-1;
-		regs.rax = (unsigned long long)-error;
-		ptrace(PTRACE_SETREGS, pid, 0, &regs);
-	}
+	(void)pid;
+	regs->orig_rax = (unsigned long long)-1;
 }
 #else
 #define OUR_ARCH AUDIT_ARCH_AARCH64
+#define ANSWER(regs) ((regs).regs[0])
 
-#ifndef NT_ARM_SYSTEM_CALL
-#define NT_ARM_SYSTEM_CALL 0x404
+static unsigned long long *argument(struct user_regs_struct *regs, size_t i)
+{
+	return &regs->regs[i];
+}
+
+static void skip_call(pid_t pid, struct user_regs_struct *regs)
+{
+	int none = NONE;
+	struct iovec nr = {.iov_base = &none, .iov_len = sizeof none};
+
+	(void)regs;
+	ptrace(PTRACE_SETREGSET, pid, 0x404 /* NT_ARM_SYSTEM_CALL */, &nr);
+}
 #endif
 
+/* Both change nothing where the process is dead; waitpid tells of that. */
 static void set_argument(pid_t pid, size_t i, uint64_t value)
 {
 	struct user_regs_struct regs;
 	struct iovec all = {.iov_base = &regs, .iov_len = sizeof regs};
 
-	if (ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &all) == 0) {
-		regs.regs[i] = value;
-		ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &all);
-	}
+	if (ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &all) == -1)
+		return;
+	*argument(&regs, i) = value;
+	ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &all);
 }
 
+/* skip: the call is not done.  Else it is over, and only its answer becomes another one. */
 static void set_answer(pid_t pid, int error, bool skip)
 {
-	int none = NONE;
-	struct iovec nr = {.iov_base = &none, .iov_len = sizeof none};
+	struct user_regs_struct regs;
+	struct iovec all = {.iov_base = &regs, .iov_len = sizeof regs};
 
-	set_argument(pid, 0, (uint64_t)-(int64_t)error);
+	if (ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &all) == -1)
+		return;
 	if (skip)
-		ptrace(PTRACE_SETREGSET, pid, NT_ARM_SYSTEM_CALL, &nr);
+		skip_call(pid, &regs);
+	ANSWER(regs) = (unsigned long long)-error;
+	ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &all);
 }
-#endif
 
 /* -- the log ------------------------------------------------------------------------------ */
 

@@ -190,6 +190,10 @@ int stage_run(const char *step)
 	argv[n++] = (char *)mailhaul;
 	argv[n++] = (char *)"-f";
 	argv[n++] = in("config");
+	if (step) { /* whoever fails to send waits for an answer */
+		argv[n++] = (char *)"-o";
+		argv[n++] = (char *)"timeout=1";
+	}
 	argv[n] = NULL;
 	status = await(launch(argv, environment(memory ? step + 3 : NULL)));
 	free(options);
@@ -300,7 +304,7 @@ static void write_config(void)
 	else
 		snprintf(place, sizeof place, "mda = %s mda %s", self, in("mail/out"));
 	n = asprintf(&text, "[work]\nhost = 127.0.0.1\nport = %u\nuser = joe\npassword = secret\n"
-	             "tls = off\ntimeout = 5\nkeep = %s\npipelining = %s\n%s\n", port,
+	             "tls = off\ntimeout = 10\nkeep = %s\npipelining = %s\n%s\n", port,
 	             scene->keep ? "yes" : "no", scene->lock_step ? "off" : "auto", place);
 	if (n == -1)
 		die("no memory");
