@@ -15,6 +15,7 @@
 #include "base.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -373,6 +374,19 @@ void random_hex(char *to, size_t n)
 		for (size_t i = 0; i < part; i++, to += 2)
 			snprintf(to, 3, "%02x", bytes[i]);
 	}
+}
+
+bool stop_asked(void)
+{
+	sigset_t stops, old;
+
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGINT);
+	sigaddset(&stops, SIGTERM);
+	sigaddset(&stops, SIGHUP);
+	sigprocmask(SIG_UNBLOCK, &stops, &old);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return stop_requested;
 }
 
 uint64_t clock_ms(void)

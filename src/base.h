@@ -151,4 +151,9 @@ void note(enum note_level level, const char *fmt, ...) PRINTF(2, 3);
 /* Set by the signal handlers of a worker: finish what is whole, then leave (10 s at most). */
 extern volatile int stop_requested;
 
+/* A worker keeps SIGINT, SIGTERM and SIGHUP blocked, so that none comes just before a wait.  This
+ * lets in what is pending and returns stop_requested: whoever waits or works for long calls it
+ * now and then. */
+bool stop_asked(void);
+
 #endif

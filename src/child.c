@@ -206,7 +206,7 @@ static bool wait_until(struct child *child, uint64_t until, bool heed, int *stat
 		struct pollfd ear = {.fd = child->ear, .events = POLLIN};
 		uint64_t now = clock_ms();
 
-		if (now >= until || (heed && stop_requested))
+		if (now >= until || (heed && stop_asked()))
 			return false;
 		poll(&ear, 1, until - now < NAP_MS ? (int)(until - now) : NAP_MS);
 		child_listen(child);
@@ -223,7 +223,7 @@ int child_run(const struct child_spec *spec, uint64_t limit, struct child *child
 		return -1;
 	if (wait_until(child, clock_ms() + most * 1000, true, status))
 		return 0;
-	if (stop_requested)
+	if (stop_asked())
 		error_set(err, ERR_STOP, "stopped while %s was running", spec->argv[0]);
 	else
 		error_set(err, ERR_TEMP, "%s did not end within %llu seconds", spec->argv[0],

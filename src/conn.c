@@ -40,30 +40,22 @@
 
 /* -- waiting ------------------------------------------------------------------------------ */
 
-/* The mask that lets in what a worker blocks elsewhere. */
-static sigset_t open_mask(void)
-{
-	sigset_t mask;
-
-	sigprocmask(SIG_SETMASK, NULL, &mask);
-	sigdelset(&mask, SIGTERM);
-	sigdelset(&mask, SIGINT);
-	sigdelset(&mask, SIGHUP);
-	return mask;
-}
-
 static int stopped(const struct conn *conn, struct error *err)
 {
 	return error_set(err, ERR_STOP, "stopped by a signal while %s", conn->doing);
 }
 
 /* Waits for events on the socket: 1; 0 when `until` has come first; -1 when a signal asks to
- * stop. */
+ * stop.  The mask lets in what a worker blocks elsewhere. */
 static int wait_ready(const struct conn *conn, short events, uint64_t until, struct error *err)
 {
 	struct pollfd pfd = {.fd = conn->fd, .events = events};
-	sigset_t mask = open_mask();
+	sigset_t mask;
 
+	sigprocmask(SIG_SETMASK, NULL, &mask);
+	sigdelset(&mask, SIGTERM);
+	sigdelset(&mask, SIGINT);
+	sigdelset(&mask, SIGHUP);
 	while (!stop_requested) {
 		uint64_t now = clock_ms();
 		uint64_t left = until > now ? until - now : 0;
@@ -353,15 +345,6 @@ static long read_in(struct conn *conn, enum tls_want *want, struct error *err)
 	return got;
 }
 
-/* A server that always has more never makes us wait, and a signal would not get in. */
-static void let_signals_in(void)
-{
-	sigset_t open = open_mask(), old;
-
-	sigprocmask(SIG_SETMASK, &open, &old);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-}
-
 /* Keeps the books on n bytes that came in. */
 static void count_in(struct conn *conn, size_t n)
 {
@@ -374,7 +357,7 @@ static void count_in(struct conn *conn, size_t n)
 	if (now - conn->alive_last < ALIVE_EVERY)
 		return;
 	conn->alive_last = now;
-	let_signals_in();
+	stop_asked(); /* a server that always has more never makes us wait */
 	if (conn->alive)
 		conn->alive(conn->alive_arg);
 }
@@ -485,6 +468,17 @@ static void trace(const char *arrow, const char *bytes, size_t len)
 		note(NOTE_TRACE, "%s %s", arrow, printable(shown, sizeof(shown), bytes, len));
 }
 
+bool conn_is_echo(const struct conn *conn, const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < 2; i++) {
+		const char *secret = conn->hide[i];
+
+		if (secret && *secret && memmem(bytes, len, secret, strlen(secret)))
+			return true;
+	}
+	return false;
+}
+
 int conn_put(struct conn *conn, const char *line, const char *shown, struct error *err)
 {
 	struct str *out = &conn->out;
@@ -520,7 +514,10 @@ int conn_line(struct conn *conn, const char **line, size_t *len, struct error *e
 			conn->in_at += n + 1;
 			*line = at;
 			*len = text;
-			trace("<", at, text);
+			if (conn_is_echo(conn, at, text))
+				trace("<", "***", 3);
+			else
+				trace("<", at, text);
 			return 0;
 		}
 		seen = have;

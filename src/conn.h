@@ -37,6 +37,7 @@ struct conn {
 	uint64_t total_in;           /* bytes, for progress */
 	unsigned long flights;       /* times we had nothing and had to wait after sending */
 	bool sent;                   /* something went out since flights was counted */
+	const char *hide[2];         /* foreign: while logging in, what no trace may show */
 	const char *doing;           /* "waiting for the greeting": for the error of a time-out */
 	void (*alive)(void *);       /* called when bytes came, at most 10 times a second; or NULL */
 	void *alive_arg;
@@ -60,6 +61,9 @@ void conn_expect(struct conn *conn, const char *doing);
 /* Stores a line to be sent (CRLF is added).  The trace shows it, or `shown` in its place where
  * that is not NULL.  ERR_BUG: CR or LF within the line, or more than CONN_MAX_OUT unsent. */
 int conn_put(struct conn *conn, const char *line, const char *shown, struct error *err);
+
+/* True where these bytes of the server hold a secret of ours: some repeat what they were told. */
+bool conn_is_echo(const struct conn *conn, const char *bytes, size_t len);
 
 /* One line without its line end (CRLF or LF); valid until the next call.  Waits as needed. */
 int conn_line(struct conn *conn, const char **line, size_t *len, struct error *err);

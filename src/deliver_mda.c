@@ -90,7 +90,7 @@ static int hear(int link, struct event *event, struct error *err)
 	int rc;
 
 	for (;;) {
-		if (stop_requested && deadline == 0)
+		if (deadline == 0 && stop_asked())
 			deadline = clock_ms() + STOP_GRACE_MS;
 		if (deadline != 0 && clock_ms() >= deadline)
 			return error_set(err, ERR_STOP, "stopped while the MDA was running");

@@ -33,6 +33,7 @@
 #define GROUP_MS 2000
 
 #define PROGRESS_MS 100
+#define BUSY_S 3600 /* how long putting away a group may take before we count as hung */
 
 /* A list of message numbers: each message enters it at most once. */
 struct numbers {
@@ -64,6 +65,12 @@ static void tell(const struct errand *e, struct event *event)
 	struct error ignored;
 
 	link_send(e->f->link, event, -1, &ignored);
+}
+
+/* The disk, or whoever reads our standard output, may take its time: that is not being hung. */
+static void tell_busy(const struct errand *e, uint64_t seconds)
+{
+	tell(e, &(struct event){.kind = EVENT_ALIVE, .num = seconds});
 }
 
 static void tell_plan(const struct errand *e, const struct plan *plan)
@@ -217,7 +224,7 @@ static int spool_body(struct errand *e, struct spool *spool, struct error *err)
 		return -1;
 	while ((rc = pop3_body(e->f->pop3, &text, &len, err)) == 1) {
 		if (deliver_write(d, text, len, err) == -1)
-			return -1;
+			return error_wrap(err, "in %s", d->ops->group > 1 && *d->path ? d->path : d->state_dir);
 		e->received += len;
 		tell_progress(e);
 	}
@@ -370,6 +377,7 @@ static int commit_group(struct errand *e, struct error *err)
 	struct error why = {0};
 	int rc;
 
+	tell_busy(e, BUSY_S);
 	rc = ops->prepare(e->f->deliver, e->group, e->held, &why);
 	if (rc == 0)
 		rc = ops->intents ? STEP(STEP_INTEND, seen_intend(e->f->seen, e->group, e->held, &why))
@@ -384,9 +392,11 @@ static int commit_group(struct errand *e, struct error *err)
 		}
 	}
 	ops->release(e->f->deliver, e->group, e->held);
+	tell_busy(e, 0);
 	tick_off(e, &why);
 	if (rc == 0 || why.one_message)
 		return 0;
+	e->f->tally->stuck = true;
 	*err = why;
 	return -1;
 }
@@ -412,28 +422,44 @@ static int errand_run(struct errand *e, struct error *err)
 	return rc;
 }
 
-/* The session is over before its time; what is whole by now need not come again.  But where a
- * server talked nonsense with several commands before it, nobody knows which answer was for which:
- * then it comes again instead. */
-static void rescue(struct errand *e, const struct error *why)
+/* How many messages of the group are beyond doubt.  Where a server talks nonsense instead of giving
+ * an answer, the message before may have been cut short by a dot that was not its end; with several
+ * commands before the server, any of them. */
+static size_t count_sure(const struct errand *e, const struct error *why)
 {
-	struct error late;
+	const struct pop3 *pop3 = e->f->pop3;
 
-	if (why->kind == ERR_PROTOCOL && e->f->pop3->pipelining) {
-		e->f->tally->failed += e->held;
-		while (e->held > 0)
-			deliver_drop(e->f->deliver, &e->group[--e->held]);
-	} else if (e->held > 0 && commit_group(e, &late) == -1) {
-		note(NOTE_WARN, "%s", late.text);
-	}
+	if (why->kind != ERR_PROTOCOL || e->held == 0 || (pop3->in_body && !pop3->pipelining))
+		return e->held;
+	return pop3->pipelining ? 0 : e->held - 1;
 }
 
-/* What the journal learns from a session that came to its end.  A listing with lines that made no
- * sense is no witness of what is missing. */
+/* The session is over before its time; what is whole by now need not come again. */
+static void rescue(struct errand *e, const struct error *why)
+{
+	size_t sure = count_sure(e, why);
+	struct error late;
+
+	for (; e->held > sure; e->f->tally->failed++)
+		deliver_drop(e->f->deliver, &e->group[--e->held]);
+	if (e->held > 0 && commit_group(e, &late) == -1)
+		note(NOTE_WARN, "%s", late.text);
+}
+
+/* True where a listing tells what is not there: no line was nonsense, no message without a UID. */
+static bool is_witness(const struct listing *listing)
+{
+	for (uint32_t num = 1; num <= listing->count; num++)
+		if (listing_message(listing, num)->uid_len == 0)
+			return false;
+	return listing->bad == 0 && !listing->no_uidl;
+}
+
+/* What the journal learns from a session that came to its end. */
 static int close_books(struct errand *e, int rc, struct error *err)
 {
 	struct error late;
-	bool witness = rc == 0 && e->listing.bad == 0 && !e->listing.no_uidl;
+	bool witness = rc == 0 && is_witness(&e->listing);
 
 	if (witness && seen_missing(e->f->seen, (uint64_t)time(NULL), err) == -1)
 		return -1;
@@ -446,8 +472,10 @@ int fetch_run(const struct fetch *f, struct error *err)
 	int rc;
 
 	rc = errand_run(&e, err);
-	if (rc == -1)
+	if (rc == -1) {
+		f->tally->unsafe |= e.asked > 0;
 		rescue(&e, err);
+	}
 	rc = close_books(&e, rc, err);
 	f->tally->due = e.due.n - (e.over ? e.deleted.n : 0);
 	listing_free(&e.listing);

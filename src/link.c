@@ -39,7 +39,8 @@ int link_send(int end, const struct event *event, int fd, struct error *err)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = {0};
-	bool may_drop = event->kind == EVENT_PROGRESS || event->kind == EVENT_ALIVE;
+	bool may_drop = event->kind == EVENT_PROGRESS ||
+	                (event->kind == EVENT_ALIVE && event->num == 0);
 	struct iovec part = {.iov_base = (void *)event, .iov_len = sizeof(*event)};
 	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1};
 	struct pollfd room = {.fd = end, .events = POLLOUT};

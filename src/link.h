@@ -15,7 +15,8 @@
 
 enum event_kind {
 	EVENT_NOTE = 1, /* level, text */
-	EVENT_ALIVE,    /* bytes came in: only for the supervisor's watch */
+	EVENT_ALIVE,    /* bytes came in, or num seconds of work begin in which nothing can be said:
+	                 * only for the supervisor's watch */
 	EVENT_PLAN,     /* num = messages to fetch, bytes = their octets, kept, total = listed */
 	EVENT_PROGRESS, /* num = fetched, bytes = received so far; may be dropped */
 	EVENT_FAILED,   /* error + text: one message failed, the others go on */
@@ -40,7 +41,7 @@ struct event {
 int link_pair(int ends[2], struct error *err);
 
 /* Sends one event, with a descriptor unless fd is -1.  Waits for room, except EVENT_PROGRESS and
- * EVENT_ALIVE, which are dropped when there is none.  -1: the other side is gone. */
+ * EVENT_ALIVE without num, which are dropped when there is none.  -1: the other side is gone. */
 int link_send(int end, const struct event *event, int fd, struct error *err);
 
 /* Takes one event: 1, 0 when the other side has closed, -1 on error or nonsense.  *fd is the

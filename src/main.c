@@ -60,6 +60,9 @@ static void make_safe(void)
 {
 	fill_descriptors();
 	umask(077);
+#ifdef HAVE_CLOSE_RANGE
+	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* what we inherited is no business of our children */
+#endif
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error like a full disk */
 #if defined(PR_SET_DUMPABLE) && !defined(MAILHAUL_SANITIZERS)

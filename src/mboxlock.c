@@ -6,10 +6,11 @@
  * else's file under the mbox's name is refused, and after the locks are there the name is looked
  * up again, for a mail reader may have put another file in its place while we waited.
  *
- * PATH.lock holds "PID\nRUN\n".  One that a crash left is broken when its process is gone and it is
- * older than five minutes, or at once when its run is known to be dead; it is renamed first and
- * looked at again, so that a fresh lock that was made in this moment is put back and not removed.
- * What is waited for is broken with the fcntl lock held, so whoever honours that cannot be hurt.
+ * PATH.lock holds "PID\nRUN\n".  One that a crash left is broken when it is older than five minutes
+ * and its process is gone or was a mailhaul, or at once when its run is known to be dead; it is
+ * renamed first and looked at again, so that a fresh lock that was made in this moment is put back
+ * and not removed.  What is waited for is broken with the fcntl lock held, so whoever honours
+ * that cannot be hurt.
  *
  * On failure nothing is held.  A time stamp of the mbox is never set, and reading it here leaves
  * the access time alone, by which mail readers know new mail.
@@ -34,6 +35,7 @@
 #define NAP_MS 10        /* between two tries: from here ... */
 #define NAP_MAX_MS 200   /* ... to here */
 #define STALE_S 300      /* a dotlock younger than this is never broken */
+#define RUN_DIGITS 12
 
 static char *name_with(const char *path, const char *suffix)
 {
@@ -141,10 +143,20 @@ static int sync_name(const char *path, struct error *err)
 
 /* -- PATH.lock ---------------------------------------------------------------------------- */
 
+/* A second line that names a run.  Its process held the fcntl lock, which is ours by now; its
+ * number may be anybody's after a power cut. */
+static bool names_run(const char *lines)
+{
+	size_t n = lines[0] == '\n' ? strspn(lines + 1, "0123456789abcdef") : 0;
+
+	return n == RUN_DIGITS && lines[1 + n] == '\n';
+}
+
 /* Judges a dotlock by what is in it; run is one that is known to be dead, or NULL.  An empty one is
  * what a crash between making and writing leaves, one of zeros what a power cut before the bytes
- * were on the disk.  Our own number is nobody else's: we do not hold it, or we would not ask. */
-static bool is_abandoned(const char *name, const char *run, struct stat *st)
+ * were on the disk.  Our own number is nobody else's: we do not hold it, or we would not ask.
+ * *ours: it is that run's. */
+static bool is_abandoned(const char *name, const char *run, struct stat *st, bool *ours)
 {
 	char text[64];
 	int fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -161,11 +173,13 @@ static bool is_abandoned(const char *name, const char *run, struct stat *st)
 		return false;
 	text[n] = '\0';
 	line = strcspn(text, "\n");
-	if (run != NULL && text[line] == '\n' && strncmp(text + line + 1, run, strlen(run)) == 0)
+	*ours = run != NULL && text[line] == '\n' &&
+	        strncmp(text + line + 1, run, strlen(run)) == 0;
+	if (*ours)
 		return true;
 	if (time(NULL) - st->st_mtime <= STALE_S)
 		return false;
-	if (n == 0 || text[0] == '\0')
+	if (n == 0 || text[0] == '\0' || (run == NULL && names_run(text + line)))
 		return true;
 	if (!number_parse(text, line, INT32_MAX, &pid) || pid == 0)
 		return false;
@@ -178,9 +192,14 @@ static void break_stale(const char *name, const char *run)
 	struct stat judged, moved;
 	struct error ignored;
 	char chance[9], suffix[16], *aside;
+	bool ours = false;
 
-	if (!is_abandoned(name, run, &judged))
+	if (!is_abandoned(name, run, &judged, &ours))
 		return;
+	if (ours) { /* only who has the account's journal may, and that is us: nobody is in the way */
+		unlink(name);
+		return;
+	}
 	random_hex(chance, 4);
 	snprintf(suffix, sizeof suffix, ".%s", chance);
 	aside = name_with(name, suffix);
@@ -200,7 +219,7 @@ static void warn_once(const char *path)
 	static bool warned;
 
 	if (!warned)
-		note(NOTE_WARN, "%s: cannot make %s.lock: %s; going on with the fcntl lock alone", path,
+		note(NOTE_INFO, "%s: cannot make %s.lock: %s; going on with the fcntl lock alone", path,
 		     path, strerror(errno));
 	warned = true;
 }
@@ -316,7 +335,7 @@ int mboxlock_take(struct mboxlock *lock, const char *path, bool create, struct e
 	int nap = NAP_MS, rc;
 
 	while ((rc = attempt(lock, path, create, &why)) == 0) {
-		if (stop_requested)
+		if (stop_asked())
 			return error_set(err, ERR_STOP, "%s: stopped while waiting for its lock", path);
 		if (clock_ms() >= deadline) {
 			error_wrap(&why, "waited %d s", WAIT_MS / 1000);

@@ -16,6 +16,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "auth.h"
 
@@ -96,8 +97,8 @@ static int take_line(struct pop3 *p, const char **line, size_t *len, uint64_t *l
 
 /* An -ERR where the session cannot go on without +OK.  otherwise: the kind it has without a
  * response code that says more (RFC 2449 section 8, RFC 3206). */
-static int refused(const struct wire_status *status, const char *what, enum error_kind otherwise,
-                   struct error *err)
+static int refused(const struct pop3 *p, const struct wire_status *status, const char *what,
+                   enum error_kind otherwise, struct error *err)
 {
 	char shown[256];
 	enum error_kind kind = otherwise;
@@ -109,7 +110,10 @@ static int refused(const struct wire_status *status, const char *what, enum erro
 		kind = ERR_UNAVAILABLE;
 	else if (status->code == WIRE_CODE_AUTH)
 		kind = ERR_AUTH;
-	printable(shown, sizeof shown, status->text.p, status->text.len);
+	if (conn_is_echo(p->conn, status->text.p, status->text.len))
+		text_copy(shown, sizeof shown, "(the server's words repeat a secret and are not shown)");
+	else
+		printable(shown, sizeof shown, status->text.p, status->text.len);
 	return error_set(err, kind, "%s: %s", what,
 	                 shown[0] != '\0' ? shown : NO_REASON);
 }
@@ -123,7 +127,7 @@ static int greet(struct pop3 *p, struct error *err)
 	if (take_status(p, "waiting for the greeting", &status, err) == -1)
 		return -1;
 	if (status.verdict != WIRE_OK)
-		return refused(&status, "the server turned us away", ERR_TEMP, err);
+		return refused(p, &status, "the server turned us away", ERR_TEMP, err);
 	return 0;
 }
 
@@ -168,10 +172,17 @@ static int start_tls(struct pop3 *p, const struct tls_trust *trust, struct error
 	    take_status(p, "waiting for the answer to STLS", &status, err) == -1)
 		return -1;
 	if (status.verdict != WIRE_OK)
-		return refused(&status, "the server refused STLS", ERR_UNAVAILABLE, err);
+		return refused(p, &status, "the server refused STLS", ERR_UNAVAILABLE, err);
 	if (conn_start_tls(p->conn, trust, err) == -1)
 		return -1;
 	return ask_capa(p, err);
+}
+
+static const char *last_word(const char *line)
+{
+	const char *blank = strrchr(line, ' ');
+
+	return blank != NULL ? blank + 1 : line;
 }
 
 /* One exchange after another until the mechanism has no more to say; the last answer decides. */
@@ -182,12 +193,14 @@ static int login_steps(struct pop3 *p, struct auth *auth, struct str *line, stru
 	int rc;
 
 	while ((rc = auth_next(auth, line, &shown, err)) == 1) {
+		if (shown != NULL) /* the last word is the secret, or the secret in another form */
+			p->conn->hide[1] = last_word(line->s);
 		if (say(p, false, line->s, shown, err) == -1 ||
 		    (auth->mech == AUTH_USER ? take_status(p, doing, &status, err)
 		                             : take_verdict(p, doing, &status, err)) == -1)
 			return -1;
 		if (status.verdict == WIRE_ERR)
-			return refused(&status, "login refused", ERR_AUTH, err);
+			return refused(p, &status, "login refused", ERR_AUTH, err);
 		if (status.verdict == WIRE_OK && auth->mech != AUTH_USER)
 			return 0;
 	}
@@ -211,8 +224,10 @@ static int log_in(struct pop3 *p, const struct login *login, const char *passwor
 	int rc;
 
 	rc = auth_begin(&auth, login, password, &p->capa, may_show_password(p->conn, login), err);
+	p->conn->hide[0] = password;
 	if (rc == 0)
 		rc = login_steps(p, &auth, &line, err);
+	p->conn->hide[0] = p->conn->hide[1] = NULL;
 	str_wipe(&line);
 	return rc;
 }
@@ -253,7 +268,7 @@ static int take_stat(struct pop3 *p, struct listing *listing, struct error *err)
 	if (take_status(p, verbs[POP3_STAT].doing, &status, err) == -1)
 		return -1;
 	if (status.verdict != WIRE_OK)
-		return refused(&status, "the server refused STAT", ERR_PROTOCOL, err);
+		return refused(p, &status, "the server refused STAT", ERR_PROTOCOL, err);
 	if (!wire_stat(status.text.p, status.text.len, &count, &octets))
 		return error_set(err, ERR_PROTOCOL, "the server's answer to STAT makes no sense");
 	listing_init(listing, count, octets);
@@ -272,8 +287,10 @@ static int take_listing(struct pop3 *p, enum pop3_verb verb, struct listing *lis
 
 	if (take_status(p, verbs[verb].doing, &status, err) == -1)
 		return -1;
-	if (status.verdict != WIRE_OK && status.code == WIRE_CODE_SYS_TEMP) /* it will not always */
-		return refused(&status, "the server refused its listing", ERR_TEMP, err);
+	if (status.verdict != WIRE_OK && status.code == WIRE_CODE_SYS_TEMP) { /* it will not always */
+		p->ahead = false;
+		return refused(p, &status, "the server refused its listing", ERR_TEMP, err);
+	}
 	if (status.verdict != WIRE_OK) {
 		listing->no_uidl |= verb == POP3_UIDL;
 		return 0;
@@ -401,7 +418,9 @@ int pop3_reply(struct pop3 *p, struct pop3_reply *reply, struct error *err)
  * commands on their way says that one of those before was not what we took it for. */
 static bool goes_on(const struct pop3 *p, const char *rest, size_t len)
 {
-	return len > 0 && ((*rest != '+' && *rest != '-') || (p->held == 0 && p->pipelining));
+	return len > 0 && ((strncasecmp(rest, "+OK", len < 3 ? len : 3) != 0 &&
+	                    strncasecmp(rest, "-ERR", len < 4 ? len : 4) != 0) ||
+	                   (p->held == 0 && p->pipelining));
 }
 
 /* What was handed out is taken from the connection only at the next call, so that the caller may

@@ -59,6 +59,14 @@ static bool is_next(struct seen *seen, uint64_t num)
 	return num == seen->set.count;
 }
 
+static void forget_tries(struct seen *seen, struct wire_span uid, uint64_t octets)
+{
+	size_t num;
+
+	if (seen->tried.live > 0 && uidset_find(&seen->tried, uid, octets, &num))
+		uidset_forget(&seen->tried, num);
+}
+
 /* A message without a UID takes a number but is not remembered. */
 static bool deliver(struct seen *seen, const struct record *r)
 {
@@ -68,15 +76,8 @@ static bool deliver(struct seen *seen, const struct record *r)
 		return false;
 	entry->since = r->since;
 	uidset_add(&seen->set, entry->uid_len > 0 ? entry : NULL);
+	forget_tries(seen, (struct wire_span){entry->uid, entry->uid_len}, entry->octets);
 	return true;
-}
-
-static void forget_tries(struct seen *seen, struct wire_span uid, uint64_t octets)
-{
-	size_t num;
-
-	if (seen->tried.live > 0 && uidset_find(&seen->tried, uid, octets, &num))
-		uidset_forget(&seen->tried, num);
 }
 
 static bool remember(struct seen *seen, const struct record *r)
@@ -345,6 +346,8 @@ int seen_settle_pasts(struct seen *seen, struct error *err)
 int seen_begin(struct seen *seen, const char *kind, const char *path, const char *run,
                struct error *err)
 {
+	if (seen->intents.count > seen->intents.old) /* by an earlier session of this run */
+		return journal_sync(&seen->journal, err);
 	happen(seen, (struct record){.tag = 'P', .kind = span(kind), .run = span(run),
 	                             .path = span(path)});
 	return journal_sync(&seen->journal, err);

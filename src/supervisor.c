@@ -49,6 +49,8 @@
 
 #define LOST_NOTHING "nothing is lost, what was not delivered is still on the server"
 
+#define MAX_BUSY_S 3600 /* a worker may announce so much silence: a slow disk, a slow reader */
+
 /* The first STOPS of them ask us to stop. */
 static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGWINCH};
 enum { STOPS = 3, CAUGHT = sizeof(caught) / sizeof(caught[0]) };
@@ -373,6 +375,8 @@ static bool hear(struct supervisor *s, struct slot *slot)
 		if (got != 1)
 			return false;
 		slot->heard = clock_ms();
+		if (event.kind == EVENT_ALIVE)
+			slot->heard += (event.num < MAX_BUSY_S ? event.num : MAX_BUSY_S) * 1000;
 		if (event.kind == EVENT_DONE)
 			slot->done = true;
 		if (event.kind != EVENT_MDA)

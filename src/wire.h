@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 /* A listing longer than this is not believed. */
-#define WIRE_MAX_COUNT 4000000u
+#define WIRE_MAX_COUNT 1000000u
 
 /* Longest UID kept, in bytes.  RFC 1939 section 7 allows 70; servers exceed it. */
 #define WIRE_MAX_UID 1024u

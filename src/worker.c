@@ -179,14 +179,17 @@ static int fetch_mail(struct worker *w, struct error *err)
 	bool lock_step = seen_lock_step(w->seen, now), was_ahead, broke;
 	int rc = run_session(w, SESSION_FETCH, lock_step, &was_ahead, err);
 
-	broke = rc == -1 && was_ahead && (err->kind == ERR_PROTOCOL || err->kind == ERR_TEMP);
+	broke = rc == -1 && was_ahead && !w->tally.stuck &&
+	        (err->kind == ERR_PROTOCOL || err->kind == ERR_TEMP);
 	if (broke) {
 		struct error first = *err;
+		uint64_t kept = w->tally.kept;
 
 		note(NOTE_INFO, "%s; once more, one command at a time", first.text);
 		w->tally.failed = w->tally.due = 0;
 		w->tally.unsafe = false;
 		rc = run_session(w, SESSION_FETCH, true, &was_ahead, err);
+		w->tally.kept = kept; /* the second listing counts what the first has brought */
 		if (rc == -1 && err->kind == ERR_TEMP) /* "in use", by the session we just lost */
 			*err = first;
 	}
@@ -195,18 +198,20 @@ static int fetch_mail(struct worker *w, struct error *err)
 	return rc;
 }
 
-/* A session that may not QUIT leaves its deletes undone; one without RETR can do them at once. */
+/* A session that may not QUIT leaves its deletes undone; one without RETR can do them at once, so
+ * that a message which ends every session cannot keep the others on the server. */
 static int run_sessions(struct worker *w, struct error *err)
 {
+	int rc = fetch_mail(w, err);
+	struct error late;
 	bool was_ahead;
 
-	if (fetch_mail(w, err) == -1)
+	if (!w->tally.unsafe || w->tally.due == 0 || stop_requested)
+		return rc;
+	w->tally.unsafe = false;
+	if (run_session(w, SESSION_DELETES, true, &was_ahead, rc == 0 ? err : &late) == -1)
 		return -1;
-	if (w->tally.unsafe && w->tally.due > 0) {
-		w->tally.unsafe = false;
-		return run_session(w, SESSION_DELETES, true, &was_ahead, err);
-	}
-	return 0;
+	return rc;
 }
 
 /* -- from the first to the last ----------------------------------------------------------- */
@@ -218,7 +223,7 @@ static int live(struct worker *w, struct error *err)
 	};
 
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-		if (stop_requested)
+		if (stop_asked())
 			return error_set(err, ERR_STOP, "stopped by a signal");
 		if (steps[i](w, err) == -1)
 			return -1;

@@ -61,9 +61,9 @@ unmount_all() {
 # xfs makes a small image only where it believes to be tested itself.
 make_image() {
 	case $1 in
-	ext4)
+	ext*)
 		truncate -s 16M "$2"
-		mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$2"
+		mkfs.$1 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$2"
 		;;
 	xfs)
 		truncate -s 24M "$2"
@@ -76,10 +76,12 @@ make_image() {
 	esac >/dev/null 2>&1
 }
 
+# What has no journal is repaired before it is mounted, as it would be.
 mount_image() {
 	case $1 in
-	xfs) mount -o loop "$2" "$3" ;;
-	*) mount -o loop,commit=300 "$2" "$3" ;;
+	ext2) e2fsck -fy "$2" >/dev/null 2>&1; mount -t ext2 -o loop "$2" "$3" ;;
+	xfs) mount -t xfs -o loop "$2" "$3" ;;
+	*) mount -t "$1" -o loop,commit=300 "$2" "$3" ;;
 	esac
 }
 
@@ -132,7 +134,6 @@ restore() {
 	done
 	cp "$1/persist" "$work/persist"
 	for lock in "$mail"/*.lock; do
-		[ -z "$POWER_DEBUG" ] || [ ! -f "$lock" ] || { cat $1/what; head -c 60 $lock; grep "^[^ ]*[+ ][PZ]" $state/mailhaul/work/journal; }
 		[ ! -s "$lock" ] || sed -i "1s/^[0-9][0-9]*/1/" "$lock"
 		[ ! -f "$lock" ] || touch -d '10 minutes ago' "$lock"
 	done
@@ -305,13 +306,15 @@ END {
 }
 END
 
-# POSIX lets a file keep its old name when only the directory of the new one was synced; a file
-# system with a journal does not.  That is a stray, and no second copy.
+# Without a journal a file may keep its old name, too, where only the directory of the new one was
+# synced.  That is a stray, and no second copy.
 left_in_tmp() {
 	for path in "$mail/box/tmp"/*; do
 		[ -f "$path" ] || continue
-		[ "$(cat "$work/m.kind")" = posix ] && [ -f "$mail/box/new/${path##*/}" ] ||
-			echo "left: $path"
+		case $(cat "$work/m.kind") in
+		ext2 | posix) [ -f "$mail/box/new/${path##*/}" ] || echo "left: $path" ;;
+		*) echo "left: $path" ;;
+		esac
 	done
 }
 
@@ -387,7 +390,8 @@ judge() {
 		echo "# $config, ${1#"$work/"}, $(cat "$1/what"):"
 		sed 's/^/#     /' "$work/faults"
 	fi
-	[ -z "$POWER_KEEP" ] || cp -a "$1" "$POWER_KEEP/$(echo "$config.${1#"$work/"}" | tr -cs 'a-z0-9\n' .)"
+	[ -z "$POWER_KEEP" ] ||
+		cp -a "$1" "$POWER_KEEP/$(echo "$config.${1#"$work/"}" | tr -cs 'a-z0-9\n' .)"
 }
 
 # judge_all STATES EVERY: every EVERY-th; another program disturbs every second of these.

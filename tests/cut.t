@@ -11,4 +11,4 @@ cuts=${CUTS:-150}
 if [ "$cuts" = all ]; then
 	cuts=0
 fi
-TMPDIR=$work "$top_builddir/tests/cut" ${certs:+-c "$certs"} -n "$cuts"
+"$top_builddir/tests/cut" ${certs:+-c "$certs"} -n "$cuts"

@@ -126,7 +126,6 @@ static const struct call {
 	{"read", SYS_read, false, "f.N"},
 	{"pread64", SYS_pread64, false, "f.Nn"},
 	{"getdents64", SYS_getdents64, false, "f"},
-	{"fstat", SYS_fstat, false, "f"},
 	{"newfstatat", SYS_newfstatat, false, "fs"},
 	{"lseek", SYS_lseek, false, "fn"},
 	{"memfd_create", SYS_memfd_create, false, "s"},
@@ -155,18 +154,17 @@ static const struct {
 
 /* -- what is asked for, and how far we are ------------------------------------------------ */
 
-enum kill { KILL_NOBODY, KILL_CALLER, KILL_ALL, KILL_FIRST };
-
 static struct {
 	uint64_t n;
-	enum kill kill;
+	int kill; /* the option: k, K, r, or 0 */
 	int error;
+	const char *word; /* for the log */
 	bool half, after;
 	bool counts[COUNT(calls)]; /* by -c */
 	bool shown[COUNT(calls)];  /* by -t */
 	long begin, until;         /* a call's number, NONE: not given */
 	FILE *log;
-} want = {.begin = SYS_umask, .until = NONE};
+} want = {.begin = SYS_umask, .until = NONE, .word = "counted"};
 
 static uint64_t count;
 static bool begun, ended;
@@ -325,8 +323,6 @@ static bool is_lock(uint64_t command)
 /* True where this call is to be counted or shown. */
 static bool is_wanted(pid_t pid, const struct call *call, const uint64_t *args)
 {
-	const char *file;
-
 	if (call->nr == want.begin)
 		begun = true;
 	if (begun && call->nr == want.until)
@@ -335,19 +331,15 @@ static bool is_wanted(pid_t pid, const struct call *call, const uint64_t *args)
 		return false;
 	if (call->nr == SYS_fcntl)
 		return is_lock(args[1]);
-	if (call->nr != SYS_close)
-		return true;
-	file = file_of(pid, args[0]);
-	return !*file || *file == '/';
+	/* One that cannot be seen counts, too. */
+	return call->nr != SYS_close || strchr("/", *file_of(pid, args[0]));
 }
 
 static void kill_wanted(pid_t caller)
 {
-	if (want.kill == KILL_CALLER)
-		kill(caller, SIGKILL);
-	if (want.kill == KILL_FIRST)
-		kill(first, SIGKILL);
-	if (want.kill != KILL_ALL)
+	if (want.kill == 'k' || want.kill == 'r')
+		kill(want.kill == 'k' ? caller : first, SIGKILL);
+	if (want.kill != 'K')
 		return;
 	all_shall_die = true; /* and those that are born in this moment */
 	for (size_t i = 0; i < n_processes; i++)
@@ -363,21 +355,11 @@ static void halve(pid_t pid, const struct call *call, const uint64_t *args)
 		set_argument(pid, i, args[i] / 2);
 }
 
-static const char *word_for(void)
-{
-	static const char *const kills[] = {"counted", "kill", "kill all", "kill first"};
-
-	for (size_t i = 0; want.error && i < COUNT(errors); i++)
-		if (errors[i].number == want.error)
-			return errors[i].name;
-	return want.half ? "half" : kills[want.kill];
-}
-
 /* Does what is wanted at the N-th call.  Returns how the process goes on: PTRACE_SYSCALL stops it
  * behind the call, see at_return. */
 static enum __ptrace_request act(pid_t pid, const struct call *call, const uint64_t *args)
 {
-	log_call(count, pid, call, args, word_for());
+	log_call(count, pid, call, args, want.word);
 	if (want.half)
 		halve(pid, call, args);
 	if (want.error && call->nr != SYS_close) {
@@ -560,15 +542,6 @@ static uint64_t number(const char *text)
 	return n;
 }
 
-static FILE *open_log(const char *path)
-{
-	FILE *log = strcmp(path, "-") == 0 ? stderr : fopen(path, "we");
-
-	if (!log)
-		die(BROKEN, "%s: %s", path, strerror(errno));
-	return log;
-}
-
 /* Returns where PROGRAM stands. */
 static int read_options(int argc, char **argv)
 {
@@ -578,10 +551,11 @@ static int read_options(int argc, char **argv)
 	while ((c = getopt(argc, argv, "+n:kKre:sac:b:u:l:t:")) != -1) {
 		switch (c) {
 		case 'n': want.n = number(optarg); break;
-		case 'k': want.kill = KILL_CALLER; break;
-		case 'K': want.kill = KILL_ALL; break;
-		case 'r': want.kill = KILL_FIRST; break;
-		case 'e': want.error = error_named(optarg); break;
+		case 'k': case 'K': case 'r':
+			want.kill = c;
+			want.word = "kill";
+			break;
+		case 'e': want.error = error_named(want.word = optarg); break;
 		case 's': want.half = true; break;
 		case 'a': want.after = true; break;
 		case 'c':
@@ -594,10 +568,16 @@ static int read_options(int argc, char **argv)
 			want.begin = begun ? NONE : call_named(optarg, strlen(optarg))->nr;
 			break;
 		case 'u': want.until = call_named(optarg, strlen(optarg))->nr; break;
-		case 'l': want.log = open_log(optarg); break;
+		case 'l':
+			want.log = strcmp(optarg, "-") == 0 ? stderr : fopen(optarg, "we");
+			if (!want.log)
+				die(BROKEN, "%s: %s", optarg, strerror(errno));
+			break;
 		default: exit(BROKEN);
 		}
 	}
+	if (want.half)
+		want.word = "half";
 	if (optind == argc)
 		die(BROKEN, "no program; the head of inject.c tells how it is used");
 	for (size_t i = 0; by_default && i < COUNT(calls); i++)

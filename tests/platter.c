@@ -61,10 +61,13 @@ static bool chance(void)
 	return chance_percent == 100 || (chance_percent > 0 && chance_number() % 100 < chance_percent);
 }
 
-static void seed(unsigned long n)
+static void seed(const char *digits)
 {
 	static const unsigned percents[] = {3, 12, 30, 60};
+	unsigned long n = 0;
 
+	while (*digits >= '0' && *digits <= '9')
+		n = 10 * n + (unsigned long)(*digits++ - '0');
 	chance_state = (n + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	for (int i = 0; i < 8; i++)
 		chance_number();
@@ -294,7 +297,7 @@ int main(int argc, char **argv)
 		chance_percent = 100;
 		write_back_all(argv[3], write_back);
 	} else if (strcmp(verb, "step") == 0 && argc > 4) {
-		seed(strtoul(argv[4], NULL, 10));
+		seed(argv[4]);
 		if (chance_percent > 0)
 			write_back_all(argv[3], write_back);
 		chance_percent = 100;
@@ -306,7 +309,7 @@ int main(int argc, char **argv)
 		key[n] = '\0';
 		find_all(key, argv[3]);
 	} else if (strcmp(verb, "nudge") == 0) {
-		seed(strtoul(argv[3], NULL, 10));
+		seed(argv[3]);
 		write_back_all(argv[2], nudge);
 		if (chance())
 			commit(argv[2]);

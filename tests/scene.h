@@ -17,7 +17,8 @@
 
 /* What can be wrong.  A point counts once for each. */
 enum fault {
-	LOST, DOUBLED, PARTIAL, HURT, ORPHANED, STATUS, LEFT, HUNG, CRASHED, RESYNCED, UNANNOUNCED, FAULTS
+	LOST, DOUBLED, PARTIAL, HURT, ORPHANED, STATUS, LEFT, HUNG, CRASHED, RESYNCED, UNANNOUNCED,
+	FAULTS
 };
 
 extern const char *const fault_names[FAULTS];

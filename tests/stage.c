@@ -180,8 +180,9 @@ int stage_run(const char *step)
 	int status;
 
 	unlink(in("log"));
+	if (step)
+		argv[n++] = inject; /* in any case, for it waits until all processes have ended */
 	if (step && !memory) {
-		argv[n++] = inject;
 		argv[n++] = (char *)"-l";
 		argv[n++] = in("log");
 		while ((word = strsep(&rest, " ")) && n < 24)
@@ -442,8 +443,8 @@ int stage_mda(const char *dir)
 	int fd;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	snprintf(part, sizeof part, "%s/.%s-%s-%ld.%09ld.%ld", dir, id ? id : "", attempt ? attempt : "",
-	         (long)now.tv_sec, now.tv_nsec, (long)getpid());
+	snprintf(part, sizeof part, "%s/.%s-%s-%ld.%09ld.%ld", dir, id ? id : "",
+	         attempt ? attempt : "", (long)now.tv_sec, now.tv_nsec, (long)getpid());
 	snprintf(whole, sizeof whole, "%s/%s", dir, part + strlen(dir) + 2);
 	fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	while (fd != -1 && written != -1 && (n = read(0, bytes, sizeof bytes)) > 0)

@@ -28,7 +28,6 @@ struct walk_command {
 	bool answered, ok;
 	char *text;   /* RETR's message, LF lines; NULL where it is not whole */
 	size_t len;
-	bool goes_on; /* no answer can follow: the client may take it for a part, or not */
 };
 
 /* Zeroed but for bytes at first. */
@@ -88,7 +87,6 @@ static inline bool walk_body(struct walk_command *command, struct input *bytes)
 		text[len++] = '\n';
 	command->text = end ? text : NULL;
 	command->len = len;
-	command->goes_on = bytes->len > 0 && *bytes->p != '+' && *bytes->p != '-';
 	if (!end)
 		free(text);
 	return end;

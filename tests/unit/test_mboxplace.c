@@ -218,7 +218,8 @@ static bool survives_zeros(size_t pad, size_t grown, unsigned written, enum othe
 	put(box, bytes.s, bytes.len, O_APPEND);
 	str_free(&bytes);
 	act(who);
-	snprintf(when, sizeof when, "%zu of %zu bytes, %u of 4 sectors written", grown, region, written);
+	snprintf(when, sizeof when, "%zu of %zu bytes, %u of 4 sectors written", grown, region,
+	         written);
 	return recovers(who, when);
 }
 
