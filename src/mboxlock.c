@@ -179,22 +179,23 @@ static bool is_abandoned(const char *name, const char *run, struct stat *st, boo
 		return true;
 	if (time(NULL) - st->st_mtime <= STALE_S)
 		return false;
-	if (n == 0 || text[0] == '\0' || (run == NULL && names_run(text + line)))
+	if (n == 0 || text[0] == '\0' || names_run(text + line))
 		return true;
 	if (!number_parse(text, line, INT32_MAX, &pid) || pid == 0)
 		return false;
 	return (pid_t)pid == getpid() || (kill((pid_t)pid, 0) == -1 && errno == ESRCH);
 }
 
-/* Takes an abandoned dotlock away: the one that was judged, and no other. */
-static void break_stale(const char *name, const char *run)
+/* Takes an abandoned dotlock away: the one that was judged, and no other.  locked: the fcntl lock is
+ * held; without it only that run's may go. */
+static void break_stale(const char *name, const char *run, bool locked)
 {
 	struct stat judged, moved;
 	struct error ignored;
 	char chance[9], suffix[16], *aside;
 	bool ours = false;
 
-	if (!is_abandoned(name, run, &judged, &ours))
+	if (!is_abandoned(name, run, &judged, &ours) || (!locked && !ours))
 		return;
 	if (ours) { /* only who has the account's journal may, and that is us: nobody is in the way */
 		unlink(name);
@@ -281,7 +282,7 @@ static int take_dotlock(struct mboxlock *lock, const char *path, struct error *e
 		}
 		unlink(name);
 	} else if (errno == EEXIST) {
-		break_stale(name, lock->run); /* ours, and not held: it is that of the run we settle */
+		break_stale(name, lock->run, true); /* ours, and not held: it is that of the run we settle */
 		error_set(err, ERR_TEMP, "%s: there is a lock file, %s", path, name);
 		rc = 0;
 	} else if (errno == EACCES || errno == EROFS || errno == EPERM) {
@@ -376,6 +377,6 @@ void mboxlock_sweep(const char *path, const char *run)
 {
 	char *name = name_with(path, ".lock");
 
-	break_stale(name, run);
+	break_stale(name, run, false);
 	free(name);
 }

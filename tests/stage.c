@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -109,6 +110,7 @@ static sigset_t awaited(void)
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGPIPE);
 	sigaddset(&set, SIGTERM);
 	return set;
 }
@@ -123,6 +125,7 @@ static pid_t launch(char *const argv[], char *const env[])
 	if (pid != 0)
 		return pid;
 	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	words = open(in("stderr"), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);

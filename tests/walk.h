@@ -53,6 +53,7 @@ struct session {
 	bool received, pipelining;     /* the server offers it */
 	struct message *list[MAX_HERE];
 	unsigned n;
+	bool whole;                    /* with no nonsense in it: a witness of what is missing */
 	char lines[300];               /* for pop3d */
 	char inject[120];              /* options; "": not below inject */
 	int signal;                    /* sent to the process or its group when the transcript has */

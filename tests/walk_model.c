@@ -248,10 +248,12 @@ void model_list(struct session *s)
 
 	for (unsigned i = 0; i < MAX_MESSAGES; i++)
 		messages[i].listing = messages[i].nameless = false;
+	s->whole = true;
 	for (unsigned i = 0; i < n_here; i++) {
 		if (chance(percent))
 			continue;
 		s->list[s->n++] = mailbox[i];
+		s->whole = s->whole && mailbox[i]->listed > 0;
 		mailbox[i]->listing = true;
 		mailbox[i]->nameless = s->fault == NAMELESS && chance(40);
 	}
@@ -375,7 +377,7 @@ static void learn(const struct session *s, struct message *m, unsigned copies)
 		m->missing = false;
 	} else if (s->fault == CLEAN && copies > 0 && (m->known || is_exact(m))) {
 		m->known = true; /* or it would have come again */
-		m->missing = m->missing && s->keep == KEEP_NO;
+		m->missing = m->missing && !(s->whole && s->keep != KEEP_NO);
 	}
 	m->flight = s->dies && !came && (copies == 0 || m->again);
 	if ((came && !resolved) || (m->flight && !m->known)) {
@@ -389,10 +391,6 @@ static void learn(const struct session *s, struct message *m, unsigned copies)
 /* After a session without a fault: which UIDs with their sizes may be used again. */
 static void note_gone(const struct session *s)
 {
-	bool whole = s->keep == KEEP_NO;
-
-	for (unsigned i = 0; i < s->n; i++)
-		whole = whole && s->list[i]->listed > 0; /* nonsense lines make a bad witness */
 	for (unsigned i = 0; i < MAX_MESSAGES; i++) {
 		const struct message *m = &messages[i];
 
@@ -400,7 +398,7 @@ static void note_gone(const struct session *s)
 			continue;
 		if (m->listing)
 			confirmed = (struct listed){m->uid, m->id, m->listed};
-		else if (whole && chance(30))
+		else if (s->whole && s->keep == KEEP_NO && chance(30))
 			vanished = (struct listed){m->uid, m->id, m->listed};
 	}
 }
