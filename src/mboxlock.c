@@ -186,8 +186,8 @@ static bool is_abandoned(const char *name, const char *run, struct stat *st, boo
 	return (pid_t)pid == getpid() || (kill((pid_t)pid, 0) == -1 && errno == ESRCH);
 }
 
-/* Takes an abandoned dotlock away: the one that was judged, and no other.  locked: the fcntl lock is
- * held; without it only that run's may go. */
+/* Takes an abandoned dotlock away: the one that was judged, and no other.  locked: the fcntl lock
+ * is held; without it only that run's may go. */
 static void break_stale(const char *name, const char *run, bool locked)
 {
 	struct stat judged, moved;
@@ -282,7 +282,8 @@ static int take_dotlock(struct mboxlock *lock, const char *path, struct error *e
 		}
 		unlink(name);
 	} else if (errno == EEXIST) {
-		break_stale(name, lock->run, true); /* ours, and not held: it is that of the run we settle */
+		/* Of our own run, and not held: it is that of the run we settle. */
+		break_stale(name, lock->run, true);
 		error_set(err, ERR_TEMP, "%s: there is a lock file, %s", path, name);
 		rc = 0;
 	} else if (errno == EACCES || errno == EROFS || errno == EPERM) {
