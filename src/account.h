@@ -14,7 +14,23 @@
 #include <stdint.h>
 
 enum tls_mode { TLS_BY_PORT, TLS_IMPLICIT, TLS_STLS, TLS_OFF };
-enum auth_mech { AUTH_AUTO, AUTH_USER, AUTH_PLAIN, AUTH_LOGIN };
+enum auth_mech {
+	AUTH_AUTO,
+	AUTH_USER,
+	AUTH_PLAIN,
+	AUTH_LOGIN,
+	AUTH_APOP,
+	AUTH_CRAM_MD5,
+	AUTH_SCRAM_SHA_1,
+	AUTH_SCRAM_SHA_256,
+	AUTH_SCRAM_SHA_1_PLUS,
+	AUTH_SCRAM_SHA_256_PLUS,
+	AUTH_EXTERNAL,
+	AUTH_XOAUTH2,
+	AUTH_OAUTHBEARER,
+	AUTH_MECHS
+};
+enum family { FAMILY_ANY, FAMILY_4, FAMILY_6 };
 enum pipelining { PIPELINING_AUTO, PIPELINING_ON, PIPELINING_OFF };
 
 #define KEEP_FOREVER UINT64_MAX
@@ -24,8 +40,18 @@ struct server {
 	uint64_t port;            /* 0: by tls */
 	int tls;                  /* enum tls_mode; never TLS_BY_PORT after option_check */
 	char *tls_ca_file;        /* NULL: the system's trust store */
+	char *tls_pin;            /* keys as "sha256:HEX" or base64, several with blanks or commas */
+	char *tls_cert;           /* file or pkcs11: URL */
+	char *tls_key;            /* NULL: in tls_cert's file */
+	char *tls_priorities;     /* NULL: the library's */
+	char *tls_host;           /* NULL: host */
 	uint64_t timeout;         /* seconds */
 	uint64_t connect_timeout; /* seconds */
+	uint64_t login_timeout;   /* seconds */
+	int family;               /* enum family */
+	char *source_address;
+	char *proxy;              /* may hold a password: wiped */
+	char *tunnel;
 	int pipelining;           /* enum pipelining */
 };
 
@@ -34,6 +60,7 @@ struct login {
 	char *password; /* wiped by secret_free */
 	char *password_command;
 	char *password_file;
+	char *token_command;
 	int auth; /* enum auth_mech */
 	bool allow_cleartext;
 };

@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MAX_GUESS 64 /* bytes of a name that is looked for among its neighbours */
+
 void (*note_hook)(enum note_level level, const char *text);
 enum note_level note_limit = NOTE_WARN;
 volatile int stop_requested;
@@ -278,6 +280,42 @@ void text_copy(char *to, size_t size, const char *s)
 	len = strnlen(s, size - 1);
 	memmove(to, s, len);
 	to[len] = '\0';
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/* How many letters must be inserted, left out, changed or swapped with their neighbour to turn a
+ * into b (optimal string alignment). */
+static unsigned count_edits(const char *a, size_t m, const char *b, size_t n)
+{
+	unsigned d[MAX_GUESS + 1][MAX_GUESS + 1];
+
+	for (unsigned i = 0; i <= m; i++) {
+		for (unsigned j = 0; j <= n; j++) {
+			d[i][j] = i + j;
+			if (i == 0 || j == 0)
+				continue;
+			d[i][j] = least(d[i - 1][j], d[i][j - 1]) + 1;
+			d[i][j] = least(d[i][j], d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+		}
+	}
+	return d[m][n];
+}
+
+bool text_is_nearer(const char *given, const char *name, unsigned *edits)
+{
+	size_t m = strnlen(given, MAX_GUESS + 1), n = strnlen(name, MAX_GUESS + 1);
+	unsigned best = *edits > 0 ? *edits : m < 4 ? 2 : 3, now; /* two edits of three leave nothing */
+
+	if (m > MAX_GUESS || n > MAX_GUESS || (now = count_edits(given, m, name, n)) >= best)
+		return false;
+	*edits = now > 0 ? now : 1;
+	return true;
 }
 
 bool number_parse(const char *s, size_t len, uint64_t max, uint64_t *value)

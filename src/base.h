@@ -99,6 +99,11 @@ void text_copy(char *to, size_t size, const char *s);
  * value <= max.  Returns false otherwise. */
 bool number_parse(const char *s, size_t len, uint64_t max, uint64_t *value);
 
+/* For "did you mean": true where name resembles what was given, and more so than those before; at
+ * most two letters inserted, left out, changed or swapped, in a word of up to 3 letters one.
+ * *edits holds how far the best one is: 0 before the first.  Names over 64 bytes resemble none. */
+bool text_is_nearer(const char *given, const char *name, unsigned *edits);
+
 /* Makes bytes from outside fit to be shown: printable ASCII and valid UTF-8 stay, control
  * characters, bidirectional overrides and invalid bytes become \xNN.  Cuts to size (with "...").
  * Returns to. */

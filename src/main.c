@@ -36,7 +36,6 @@
 #include "supervisor.h"
 #include "url.h"
 
-#define MAX_NAME 64 /* bytes of an account's name that are compared for "did you mean" */
 
 /* The accounts of this run. */
 struct selection {
@@ -181,40 +180,14 @@ static int fail_conf(const struct conf *conf, const struct error *why)
 
 /* -- accounts ----------------------------------------------------------------------------- */
 
-/* How many letters must be changed, added or left out to turn one name into the other. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[MAX_NAME + 1], len = strnlen(b, MAX_NAME);
-
-	for (size_t j = 0; j <= len; j++)
-		row[j] = j;
-	for (size_t i = 0; a[i]; i++) {
-		size_t corner = row[0]++;
-
-		for (size_t j = 0; j < len; j++) {
-			size_t best = corner + (a[i] != b[j]);
-
-			corner = row[j + 1];
-			if (corner + 1 < best)
-				best = corner + 1;
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			row[j + 1] = best;
-		}
-	}
-	return row[len];
-}
-
 static int unknown_account(const struct conf *conf, const char *name, struct error *err)
 {
 	const char *nearest = NULL;
-	size_t best = strlen(name) < 4 ? 2 : 3, far;
+	unsigned edits = 0;
 
 	for (size_t i = 0; i < conf->count; i++)
-		if ((far = distance(name, conf->accounts[i].name)) < best) {
-			best = far;
+		if (text_is_nearer(name, conf->accounts[i].name, &edits))
 			nearest = conf->accounts[i].name;
-		}
 	return error_set(err, ERR_USAGE, "there is no account '%s'%s%s%s", name,
 	                 nearest ? "; did you mean '" : "", nearest ? nearest : "",
 	                 nearest ? "'?" : "");

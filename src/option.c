@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * option.c - the option table, and all that follows from it: reading, setting, copying, checking
- * and showing the options of an account and of the run.
+ * option.c - the option table, and all that follows from it: setting, copying, checking and showing
+ * the options of an account and of the run.  What a value looks like is value.c's.
  *
- * A value is first read into a struct value, which may fail, and then stored, which may not; so
- * an option that does not fit leaves the account as it was.  Who wins among several sources is
- * decided by their origin alone, never by the order of the calls.
- *
- * Nothing here opens a file, runs a program or prints.  The environment is asked for HOME, the
- * system for the current directory: paths are made absolute where they are given, since later
- * nobody knows what they were relative to.
+ * Who wins among several sources is decided by their origin alone, never by the order of the calls.
+ * Nothing here opens a file, runs a program or prints.
  *
  * On failure: ERR_CONFIG with "OPTION: why".  A text shows the value it complains of, but never
  * that of a secret or a command.  Called by conf.c, url.c, arguments.c and main.c.
@@ -26,20 +21,21 @@
 
 #define DAY UINT64_C(86400)
 #define CENTURY (36525 * DAY)
-#define MAX_NAME 24    /* bytes of an option's name; a test holds the table to it */
-#define MAX_TEXT 4000  /* bytes of a string or a path */
-#define MAX_LINE 65536 /* bytes of a secret or a command */
-#define MAX_HOST 255   /* RFC 1035 section 2.3.4 */
 
-static const char *const auth_words[] = {"auto", "user", "plain", "login", NULL};
+/* In the order of enum auth_mech. */
+static const char *const auth_words[] = {
+	"auto", "user", "plain", "login", "apop", "cram-md5", "scram-sha-1", "scram-sha-256",
+	"scram-sha-1-plus", "scram-sha-256-plus", "external", "xoauth2", "oauthbearer", NULL,
+};
 static const char *const tls_words[] = {"auto", "implicit", "stls", "off", NULL};
+static const char *const family_words[] = {"any", "4", "6", NULL};
 static const char *const pipelining_words[] = {"auto", "on", "off", NULL};
 
 #define AT(field) offsetof(struct account, field)
 #define RUN(field) offsetof(struct run_options, field), .run = true
 
 const struct option options[] = {
-	{"host", OPTION_STRING, AT(server.host), .arg = "HOST", .help = "the POP3 server"},
+	{"host", OPTION_HOST, AT(server.host), .arg = "HOST", .help = "the POP3 server"},
 	{"port", OPTION_COUNT, AT(server.port), .min = 1, .max = 65535, .arg = "N",
 	 .help = "its port, if not 995 (implicit TLS) or 110"},
 	{"user", OPTION_STRING, AT(login.user), .arg = "NAME", .help = "the login name"},
@@ -47,19 +43,31 @@ const struct option options[] = {
 	 .help = "the password itself"},
 	{"password_command", OPTION_COMMAND, AT(login.password_command), .choice = CHOICE_PASSWORD,
 	 .arg = "COMMAND", .help = "a shell command that prints the password"},
-	{"password_file", OPTION_PATH, AT(login.password_file), .choice = CHOICE_PASSWORD,
+	{"password_file", OPTION_CREDENTIAL, AT(login.password_file), .choice = CHOICE_PASSWORD,
 	 .arg = "FILE", .help = "a private file whose first line is the password"},
+	{"token_command", OPTION_COMMAND, AT(login.token_command), .choice = CHOICE_PASSWORD,
+	 .arg = "COMMAND", .help = "a shell command that prints an OAuth2 access token"},
 	{"auth", OPTION_WORD, AT(login.auth), .fallback = "auto", .words = auth_words,
 	 .arg = "WORD", .help = "how to log in"},
 	{"tls", OPTION_WORD, AT(server.tls), .fallback = "auto", .words = tls_words,
 	 .arg = "WORD", .help = "TLS at once, by STLS, or none; auto: by the port"},
 	{"tls_ca_file", OPTION_PATH, AT(server.tls_ca_file), .arg = "FILE",
 	 .help = "trust these authorities instead of the system's"},
+	{"tls_pin", OPTION_STRING, AT(server.tls_pin), .arg = "PINS",
+	 .help = "trust these keys alone, whoever signed them"},
+	{"tls_cert", OPTION_OBJECT, AT(server.tls_cert), .arg = "FILE|URL",
+	 .help = "our own certificate, for servers that ask for one"},
+	{"tls_key", OPTION_OBJECT, AT(server.tls_key), .arg = "FILE|URL",
+	 .help = "its private key, if not in the same file"},
+	{"tls_priorities", OPTION_STRING, AT(server.tls_priorities), .arg = "TEXT",
+	 .help = "GnuTLS's priority string"},
+	{"tls_host", OPTION_HOST, AT(server.tls_host), .arg = "HOST",
+	 .help = "the name in the certificate, if it is not host"},
 	{"allow_cleartext", OPTION_BOOL, AT(login.allow_cleartext), .fallback = "no",
 	 .arg = "YES|NO", .help = "with tls = off: send the password in clear"},
 	{"maildir", OPTION_PATH, AT(target.maildir), .choice = CHOICE_TARGET, .arg = "DIR",
 	 .help = "deliver into this Maildir"},
-	{"mbox", OPTION_PATH, AT(target.mbox), .choice = CHOICE_TARGET, .arg = "FILE",
+	{"mbox", OPTION_FILE, AT(target.mbox), .choice = CHOICE_TARGET, .arg = "FILE",
 	 .help = "deliver into this mbox"},
 	{"mda", OPTION_COMMAND, AT(target.mda), .choice = CHOICE_TARGET, .arg = "COMMAND",
 	 .help = "deliver to this program, without a shell"},
@@ -81,6 +89,16 @@ const struct option options[] = {
 	 .fallback = "60s", .arg = "TIME", .help = "how long the server may be silent"},
 	{"connect_timeout", OPTION_DURATION, AT(server.connect_timeout), .min = 1, .max = CENTURY,
 	 .fallback = "30s", .arg = "TIME", .help = "how long connecting may take, TLS included"},
+	{"login_timeout", OPTION_DURATION, AT(server.login_timeout), .min = 1, .max = CENTURY,
+	 .fallback = "60s", .arg = "TIME", .help = "how long each answer may take while logging in"},
+	{"family", OPTION_WORD, AT(server.family), .fallback = "any", .words = family_words,
+	 .arg = "WORD", .help = "connect over IPv4, over IPv6, or what answers first"},
+	{"source_address", OPTION_STRING, AT(server.source_address), .arg = "ADDRESS",
+	 .help = "connect from this address"},
+	{"proxy", OPTION_SECRET, AT(server.proxy), .choice = CHOICE_ROUTE, .arg = "URL",
+	 .help = "connect through socks5://[USER:PASSWORD@]HOST[:PORT]"},
+	{"tunnel", OPTION_COMMAND, AT(server.tunnel), .choice = CHOICE_ROUTE, .arg = "COMMAND",
+	 .help = "this shell command's input and output are the connection"},
 	{"pipelining", OPTION_WORD, AT(server.pipelining), .fallback = "auto",
 	 .words = pipelining_words, .arg = "WORD",
 	 .help = "send commands ahead; auto: where the server offers it"},
@@ -102,287 +120,18 @@ const struct option *option_find(const char *name, bool run)
 	return NULL;
 }
 
-static unsigned least(unsigned a, unsigned b)
-{
-	return a < b ? a : b;
-}
-
-/* How many letters must be inserted, left out, changed or swapped with their neighbour to turn a
- * into b (optimal string alignment).  Both are at most MAX_NAME bytes. */
-static unsigned edits(const char *a, const char *b)
-{
-	unsigned d[MAX_NAME + 1][MAX_NAME + 1];
-	size_t m = strlen(a), n = strlen(b);
-
-	for (unsigned i = 0; i <= m; i++) {
-		for (unsigned j = 0; j <= n; j++) {
-			d[i][j] = i + j;
-			if (i == 0 || j == 0)
-				continue;
-			d[i][j] = least(d[i - 1][j], d[i][j - 1]) + 1;
-			d[i][j] = least(d[i][j], d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
-		}
-	}
-	return d[m][n];
-}
-
 const char *option_nearest(const char *name, bool run)
 {
 	const char *nearest = NULL;
-	size_t len = strnlen(name, MAX_NAME + 1);
-	unsigned best = len < 4 ? 2 : 3; /* in so short a name two edits leave nothing */
+	unsigned edits = 0;
 
-	for (size_t i = 0; len <= MAX_NAME && i < options_count; i++) {
-		unsigned far = options[i].run == run ? edits(name, options[i].name) : best;
-
-		if (far < best) {
-			best = far;
-			nearest = options[i].name;
-		}
-	}
+	for (const struct option *row = options; row < options + options_count; row++)
+		if (row->run == run && text_is_nearer(name, row->name, &edits))
+			nearest = row->name;
 	return nearest;
 }
 
-/* -- values: text to value ---------------------------------------------------------------- */
-
-struct value {
-	uint64_t number; /* of numbers, words and yes or no */
-	char *text;      /* of all others; owned */
-};
-
-struct unit {
-	char letter;
-	uint64_t factor;
-};
-
-/* The '\0' ends each and stands for no letter.  Numbers are shown in the first unit that fits. */
-static const struct unit none[] = {{'\0', 1}};
-static const struct unit times[] = {{'d', DAY}, {'h', 3600}, {'m', 60}, {'s', 1}, {'w', 7 * DAY},
-                                    {'\0', 1}};
-static const struct unit sizes[] = {{'G', 1u << 30}, {'M', 1u << 20}, {'k', 1u << 10},
-                                    {'g', 1u << 30}, {'m', 1u << 20}, {'K', 1u << 10}, {'\0', 1}};
-
-static const struct unit *units_of(enum option_type type)
-{
-	return type == OPTION_SIZE ? sizes : type == OPTION_COUNT ? none : times;
-}
-
-static bool is_text(enum option_type type)
-{
-	return type <= OPTION_COMMAND;
-}
-
-/* As the file would have it: in the largest unit that leaves no rest. */
-static void add_number(struct str *text, enum option_type type, uint64_t number)
-{
-	const struct unit *unit = units_of(type);
-
-	while (unit->factor > 1 && (number == 0 || number % unit->factor != 0))
-		unit++;
-	str_printf(text, "%llu", (unsigned long long)(number / unit->factor));
-	if (unit->letter)
-		str_add(text, &unit->letter, 1);
-}
-
-static int refuse(const struct option *row, const char *why, struct error *err)
-{
-	return error_set(err, ERR_CONFIG, "%s: %s", row->name, why);
-}
-
-/* The error of a value that does not fit: says what would. */
-static int misfit(const struct option *row, const char *value, const char *wanted,
-                  struct error *err)
-{
-	char shown[64];
-
-	return error_set(err, ERR_CONFIG, "%s: '%s' is not %s", row->name,
-	                 printable(shown, sizeof(shown), value, strlen(value)), wanted);
-}
-
-static int number_misfit(const struct option *row, const char *value, struct error *err)
-{
-	struct str wanted = {.max = 200};
-
-	str_puts(&wanted, row->type == OPTION_COUNT ? "a number ("
-	                : row->type == OPTION_SIZE ? "a size such as 500k, 10M or 2G ("
-	                : row->type == OPTION_KEEP ? "yes, no or a time with its unit such as 30d ("
-	                : "a time such as 90s, 5m, 2h or 30d (");
-	add_number(&wanted, row->type, row->min);
-	str_puts(&wanted, " to ");
-	add_number(&wanted, row->type, row->max);
-	str_puts(&wanted, ")");
-	misfit(row, value, wanted.s, err);
-	str_free(&wanted);
-	return -1;
-}
-
-static int read_number(const struct option *row, const char *text, uint64_t *number,
-                       struct error *err)
-{
-	const struct unit *unit = units_of(row->type);
-	size_t len = strlen(text);
-
-	while (unit->letter && (len == 0 || text[len - 1] != unit->letter))
-		unit++;
-	if (unit->letter)
-		len--;
-	/* `keep = 1` may mean "yes", and `keep = 30` thirty days: as seconds both would delete mail. */
-	if ((row->type == OPTION_KEEP && !unit->letter) ||
-	    !number_parse(text, len, row->max / unit->factor, number))
-		return number_misfit(row, text, err);
-	*number *= unit->factor;
-	return *number < row->min ? number_misfit(row, text, err) : 0;
-}
-
-/* 1, 0, or -1 for neither. */
-static int yes_or_no(const char *text)
-{
-	static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (strcasecmp(text, words[i]) == 0)
-			return (int)(i % 2);
-	return -1;
-}
-
-static int read_word(const struct option *row, const char *text, uint64_t *number,
-                     struct error *err)
-{
-	struct str wanted = {.max = 200};
-
-	for (*number = 0; row->words[*number]; ++*number)
-		if (strcasecmp(text, row->words[*number]) == 0)
-			return 0;
-	str_puts(&wanted, "one of");
-	for (size_t i = 0; row->words[i]; i++)
-		str_printf(&wanted, "%s %s", i ? "," : "", row->words[i]);
-	misfit(row, text, wanted.s, err);
-	str_free(&wanted);
-	return -1;
-}
-
-/* ~/ is read, and what is relative becomes absolute.  A systemd credential is left to secret.c:
- * the variable is there only when that account runs. */
-static int read_path(const struct option *row, const char *text, char **path, struct error *err)
-{
-	char here[MAX_TEXT];
-	const char *front = "", *slash = "";
-	struct str whole = {.max = MAX_TEXT};
-
-	if (text[0] == '~') {
-		text++;
-		if (text[0] != '/' && text[0] != '\0')
-			return refuse(row, "~name is not read; write the whole path", err);
-		front = getenv("HOME");
-		if (!front || front[0] != '/')
-			return refuse(row, "~ needs the environment variable HOME", err);
-	} else if (text[0] != '/' && strncmp(text, "$CREDENTIALS_DIRECTORY/", 23) != 0) {
-		front = getcwd(here, sizeof(here));
-		if (!front)
-			return error_sys(err, ERR_CONFIG, "%s: the current directory", row->name);
-		slash = "/";
-	}
-	if (str_printf(&whole, "%s%s%s", front, slash, text))
-		return refuse(row, "the path is too long", err);
-	while (whole.len > 1 && whole.s[whole.len - 1] == '/')
-		str_cut(&whole, whole.len - 1);
-	*path = whole.s;
-	return 0;
-}
-
-/* What a host name can never be; whether there is such a host, the resolver knows. */
-static int judge_host(const struct option *row, const char *host, struct error *err)
-{
-	const char *colon = strchr(host, ':');
-
-	if (strlen(host) > MAX_HOST)
-		return refuse(row, "the name is too long", err);
-	if (colon && !strchr(colon + 1, ':'))
-		return misfit(row, host, "a host name; the port is an option of its own", err);
-	if (host[strcspn(host, "[]")])
-		return misfit(row, host, "a host name; write an IPv6 address without brackets", err);
-	if (host[strcspn(host, " \t/@")])
-		return misfit(row, host, "a host name", err);
-	return 0;
-}
-
-static int read_text(const struct option *row, const char *text, char **to, struct error *err)
-{
-	bool line = row->type == OPTION_SECRET || row->type == OPTION_COMMAND;
-	size_t len = strlen(text);
-
-	if (len == 0)
-		return refuse(row, "the value is empty", err);
-	if (len > (line ? MAX_LINE : MAX_TEXT))
-		return refuse(row, "the value is too long", err);
-	for (size_t i = 0; i < len; i++)
-		if (((unsigned char)text[i] < ' ' && text[i] != '\t') || text[i] == 0x7f)
-			return refuse(row, "the value has a control character", err);
-	if (row->offset == AT(server.host) && judge_host(row, text, err))
-		return -1;
-	if (row->offset == AT(target.mbox) && text[len - 1] == '/')
-		return misfit(row, text, "a file; for a directory of messages use maildir", err);
-	if (row->type == OPTION_PATH)
-		return read_path(row, text, to, err);
-	*to = xstrdup(text);
-	return 0;
-}
-
-static int read_value(const struct option *row, const char *text, struct value *value,
-                      struct error *err)
-{
-	int yes = yes_or_no(text);
-
-	*value = (struct value){0};
-	if (is_text(row->type))
-		return read_text(row, text, &value->text, err);
-	if (row->type == OPTION_WORD)
-		return read_word(row, text, &value->number, err);
-	if (row->type == OPTION_BOOL && yes < 0)
-		return misfit(row, text, "yes or no", err);
-	if (row->type == OPTION_BOOL)
-		value->number = (uint64_t)yes;
-	else if (row->type == OPTION_KEEP && yes >= 0 && !strchr("01", text[0]))
-		value->number = yes ? KEEP_FOREVER : 0;
-	else
-		return read_number(row, text, &value->number, err);
-	return 0;
-}
-
-/* -- values: where they live -------------------------------------------------------------- */
-
-/* Gives value's text away. */
-static void store(void *base, const struct option *row, struct value *value)
-{
-	void *field = (char *)base + row->offset;
-
-	if (is_text(row->type)) {
-		secret_free(field);
-		*(char **)field = value->text;
-	} else if (row->type == OPTION_BOOL) {
-		*(bool *)field = value->number;
-	} else if (row->type == OPTION_WORD) {
-		*(int *)field = (int)value->number;
-	} else {
-		*(uint64_t *)field = value->number;
-	}
-}
-
-/* The text stays base's. */
-static struct value load(const void *base, const struct option *row)
-{
-	const void *field = (const char *)base + row->offset;
-
-	if (is_text(row->type))
-		return (struct value){.text = *(char *const *)field};
-	if (row->type == OPTION_BOOL)
-		return (struct value){.number = *(const bool *)field};
-	if (row->type == OPTION_WORD)
-		return (struct value){.number = (uint64_t)*(const int *)field};
-	return (struct value){.number = *(const uint64_t *)field};
-}
+/* -- accounts ----------------------------------------------------------------------------- */
 
 static unsigned char *origin_of(const struct account *account, const struct option *row)
 {
@@ -396,8 +145,8 @@ static void set_defaults(void *base, bool run)
 		struct error err = {0};
 		struct value value;
 
-		if (row->run == run && row->fallback && read_value(row, row->fallback, &value, &err) == 0)
-			store(base, row, &value);
+		if (row->run == run && row->fallback && value_read(row, row->fallback, &value, &err) == 0)
+			value_store(base, row, &value);
 	}
 }
 
@@ -416,7 +165,7 @@ void account_copy(struct account *to, const struct account *from, const char *na
 	for (const struct option *row = options; row < options + options_count; row++) {
 		char **text = (char **)((char *)to + row->offset);
 
-		if (!row->run && is_text(row->type) && *text)
+		if (!row->run && value_is_text(row->type) && *text)
 			*text = xstrdup(*text);
 	}
 }
@@ -424,7 +173,7 @@ void account_copy(struct account *to, const struct account *from, const char *na
 void account_free(struct account *account)
 {
 	for (const struct option *row = options; row < options + options_count; row++)
-		if (!row->run && is_text(row->type))
+		if (!row->run && value_is_text(row->type))
 			secret_free((char **)((char *)account + row->offset));
 	free(account->name);
 	free(account->origin);
@@ -464,7 +213,7 @@ static bool is_choice(const struct option *row, struct value value)
 static const struct option *rival(const struct account *account, const struct option *of)
 {
 	for (const struct option *row = options; row < options + options_count; row++)
-		if (row != of && row->choice == of->choice && is_choice(row, load(account, row)))
+		if (row != of && row->choice == of->choice && is_choice(row, value_load(account, row)))
 			return row;
 	return NULL;
 }
@@ -480,8 +229,8 @@ int option_set(struct account *account, const char *name, const char *text,
 		return unknown(name, false, err);
 	mine = origin_of(account, row);
 	if (*mine == origin && origin != ORIGIN_COMMAND)
-		return refuse(row, "given twice", err);
-	if (read_value(row, text, &value, err))
+		return error_set(err, ERR_CONFIG, "%s: given twice", name);
+	if (value_read(row, text, &value, err))
 		return -1;
 	other = is_choice(row, value) ? rival(account, row) : NULL;
 	theirs = other ? origin_of(account, other) : &nobody;
@@ -492,9 +241,9 @@ int option_set(struct account *account, const char *name, const char *text,
 		                   row->name, other->name);
 	}
 	if (other)
-		store(account, other, &(struct value){0});
+		value_store(account, other, &(struct value){0});
 	*theirs = ORIGIN_NONE;
-	store(account, row, &value);
+	value_store(account, row, &value);
 	*mine = (unsigned char)origin;
 	return 0;
 }
@@ -506,9 +255,9 @@ int option_set_run(struct run_options *run, const char *name, const char *text, 
 
 	if (!row)
 		return unknown(name, true, err);
-	if (read_value(row, text, &value, err))
+	if (value_read(row, text, &value, err))
 		return -1;
-	store(run, row, &value);
+	value_store(run, row, &value);
 	return 0;
 }
 
@@ -549,48 +298,12 @@ int option_check(struct account *account, struct error *err)
 
 /* -- showing ------------------------------------------------------------------------------ */
 
-/* In quotes where libiniparser would else cut, strip or unquote it.  What no version of it can
- * read (conf.c says which) comes out in a form that conf.c refuses, never as something else. */
-static void add_text(struct str *to, const char *text)
-{
-	size_t len = strlen(text);
-	const char *quote = strchr(text, '"') ? "'" : "\"";
-
-	if (!strchr(" \t\"'", text[0]) && !strchr(" \t", text[len - 1]) && !strpbrk(text, "#;"))
-		quote = "";
-	str_puts(to, quote);
-	str_puts(to, text);
-	str_puts(to, quote);
-}
-
-/* given: somebody has set it, be it to nothing. */
-static bool show(const void *base, const struct option *row, bool given, struct str *text)
-{
-	struct value value = load(base, row);
-	bool plain = row->type == OPTION_BOOL ||
-	             (row->type == OPTION_KEEP && (!value.number || value.number == KEEP_FOREVER));
-
-	if (!value.text && !value.number && !row->fallback && !given)
-		return false;
-	if (row->type == OPTION_SECRET)
-		str_puts(text, "***");
-	else if (is_text(row->type))
-		add_text(text, value.text);
-	else if (row->type == OPTION_WORD)
-		str_puts(text, row->words[value.number]);
-	else if (plain)
-		str_puts(text, value.number ? "yes" : "no");
-	else
-		add_number(text, row->type, value.number);
-	return true;
-}
-
 bool option_show(const struct account *account, const struct option *row, struct str *text)
 {
-	return !row->run && show(account, row, *origin_of(account, row) != ORIGIN_NONE, text);
+	return !row->run && value_show(account, row, *origin_of(account, row) != ORIGIN_NONE, text);
 }
 
 bool option_show_run(const struct run_options *run, const struct option *row, struct str *text)
 {
-	return row->run && show(run, row, false, text);
+	return row->run && value_show(run, row, false, text);
 }

@@ -13,19 +13,7 @@
 
 #include "account.h"
 #include "base.h"
-
-enum option_type {
-	OPTION_STRING,
-	OPTION_SECRET,   /* a string that --print-config shows as *** */
-	OPTION_PATH,     /* a string; a leading ~/ is the home directory; becomes absolute */
-	OPTION_COMMAND,  /* a string that is a command line */
-	OPTION_BOOL,     /* yes no true false on off 1 0 */
-	OPTION_COUNT,    /* a decimal number */
-	OPTION_DURATION, /* a number and s, m, h, d or w; seconds without a letter */
-	OPTION_SIZE,     /* a number and k, M or G (powers of 1024); bytes without a letter */
-	OPTION_WORD,     /* one of words[] */
-	OPTION_KEEP      /* no, yes or a duration with its letter: a bare number may mean either */
-};
+#include "value.h"
 
 /* Where a value came from; a later one beats an earlier one, twice the same is an error. */
 enum option_origin {
@@ -33,23 +21,6 @@ enum option_origin {
 	ORIGIN_DEFAULTS, /* [defaults] */
 	ORIGIN_ACCOUNT,  /* the account's section, or the URL */
 	ORIGIN_COMMAND   /* the command line */
-};
-
-/* Options of one choice exclude each other: a stronger origin replaces, the same origin twice
- * is an error. */
-enum option_choice { CHOICE_FREE, CHOICE_TARGET, CHOICE_PASSWORD };
-
-struct option {
-	const char *name;
-	enum option_type type;
-	size_t offset;            /* in struct account (or struct run_options where run is true) */
-	bool run;                 /* belongs to [mailhaul] */
-	uint64_t min, max;        /* of numbers, in the base unit */
-	const char *fallback;     /* the default as it would be written; NULL: absent */
-	const char *const *words; /* OPTION_WORD: NULL-terminated, index = value */
-	enum option_choice choice;
-	const char *arg;          /* how --help calls the value: "HOST", "SECONDS" */
-	const char *help;         /* one line */
 };
 
 /* The run's own options: section [mailhaul]. */
