@@ -79,6 +79,7 @@ struct policy {
 	uint64_t keep;     /* seconds a delivered message stays on the server; 0: none; KEEP_FOREVER */
 	uint64_t max_size; /* octets; 0: any */
 	uint64_t limit;    /* messages fetched in one run; 0: any */
+	bool retry;        /* messages that failed before need not wait */
 };
 
 struct account {

@@ -46,6 +46,7 @@ static const struct flag flags[] = {
 	{'j', "jobs", "N", "fetch so many accounts at a time", .mode = MODE_FETCH},
 	{0, "rebuild-state", NULL, "make damaged journals anew from what can be read, and fetch",
 	 .mode = MODE_REBUILD},
+	{0, "retry", NULL, "ask at once for messages that failed before", .mode = MODE_RETRY},
 	{0, "print-config", NULL, "show what would be in force, and stop", .mode = MODE_PRINT_CONFIG},
 	{0, "list-accounts", NULL, "show the accounts' names, and stop", .mode = MODE_LIST_ACCOUNTS},
 	{'h', "help", NULL, "show this, and stop", .mode = MODE_HELP},
@@ -218,6 +219,7 @@ int arguments_read(struct arguments *args, int argc, char **argv, struct error *
 int arguments_apply(const struct arguments *args, struct account *account, struct error *err)
 {
 	account->rebuild = args->mode == MODE_REBUILD;
+	account->policy.retry = args->mode == MODE_RETRY;
 	for (size_t i = 0; i < args->setting_count; i++) {
 		const struct setting *setting = &args->settings[i];
 

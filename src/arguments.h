@@ -8,10 +8,12 @@
 #include "account.h"
 #include "base.h"
 
-/* REBUILD: fetch, but make a journal anew that is damaged. */
+/* The first three fetch.  REBUILD: and a journal that is damaged is made anew.  RETRY: and messages
+ * that failed before need not wait. */
 enum mode {
 	MODE_FETCH,
 	MODE_REBUILD,
+	MODE_RETRY,
 	MODE_PRINT_CONFIG,
 	MODE_LIST_ACCOUNTS,
 	MODE_HELP,

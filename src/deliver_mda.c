@@ -69,7 +69,7 @@ static int mda_prepare(struct deliver *d, struct spool *spools, size_t n, struct
 static int ask(const struct deliver *d, const struct spool *spool, struct error *err)
 {
 	struct event event = {.kind = EVENT_MDA, .num = spool->num, .bytes = spool->size,
-	                      .total = spool->attempt};
+	                      .kept = spool->octets, .total = spool->attempt};
 	size_t len;
 
 	text_copy(event.text, sizeof event.text - 1, spool->sender);

@@ -20,8 +20,8 @@
 
 #include "fetch.h"
 
+#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "link.h"
@@ -33,6 +33,7 @@
 #define GROUP_MS 2000
 
 #define PROGRESS_MS 100
+#define MOST_IN_ROW 3 /* so many deliveries that fail one after another are no accident */
 #define BUSY_S 3600 /* how long putting away a group may take before we count as hung */
 
 /* A list of message numbers: each message enters it at most once. */
@@ -46,6 +47,9 @@ struct errand {
 	const struct fetch *f;
 	struct listing listing;
 	uint32_t next;          /* where the search for the next message to fetch goes on */
+	bool last;              /* only those are left that failed before */
+	unsigned in_row;        /* deliveries that failed since the last one that went well */
+	bool singly;            /* there was no room for a group: one by one, some may fit */
 	unsigned asked;         /* RETRs that are not answered */
 	struct numbers due;     /* delivered: DELE may be sent */
 	struct numbers deleted; /* DELE was answered with +OK */
@@ -90,10 +94,12 @@ static void tell_progress(struct errand *e)
 	                        .bytes = e->received});
 }
 
-/* One message could not be brought home: it is on the server still, the others go on. */
+/* A message failed: it is on the server still, the others go on.  Who was told once knows. */
 static void message_failed(struct errand *e, uint32_t num, const struct error *why)
 {
-	struct event event = {.kind = EVENT_FAILED, .error = why->kind, .num = num};
+	bool again = listing_message(&e->listing, num)->failures > 0;
+	struct event event = {.kind = EVENT_FAILED, .error = why->kind, .num = num,
+	                      .level = again ? NOTE_INFO : NOTE_WARN};
 	struct wire_span uid = listing_uid(&e->listing, listing_message(&e->listing, num));
 	struct error err = *why;
 	char shown[80];
@@ -103,8 +109,16 @@ static void message_failed(struct errand *e, uint32_t num, const struct error *w
 	text_copy(event.text, sizeof event.text, err.text);
 	tell(e, &event);
 	e->f->tally->failed++;
-	if (e->f->tally->first.kind == ERR_NONE)
-		e->f->tally->first = err;
+}
+
+/* The journal remembers it, so that it cannot keep the others from coming, run after run.  since:
+ * 0 where it may not have been the message's fault: it comes last, but need not wait. */
+static void remember_failure(const struct errand *e, uint32_t num, uint64_t since)
+{
+	const struct message *message = listing_message(&e->listing, num);
+	struct error ignored; /* what is not remembered costs time, not mail */
+
+	seen_failed(e->f->seen, listing_uid(&e->listing, message), message->octets, since, &ignored);
 }
 
 /* -- what there is to do ------------------------------------------------------------------ */
@@ -155,21 +169,36 @@ static int take_stock(struct errand *e, struct error *err)
 	if (f->deletes_only)
 		return 0;
 	f->tally->kept = plan.kept + plan.too_big + plan.left;
+	if (plan.failed > 0)
+		note(NOTE_INFO, "%lu messages failed before and are tried again later",
+		     (unsigned long)plan.failed);
 	tell_plan(e, &plan);
 	if (plan.fetch == 0 || f->deliver->ops->settle == NULL)
 		return 0;
 	return seen_begin(f->seen, f->deliver->ops->kind, f->deliver->path, f->deliver->run, err);
 }
 
-/* The number of the next message to fetch, 0 where there is none. */
+static bool is_wanted(const struct errand *e, uint32_t num)
+{
+	const struct message *message = listing_message(&e->listing, num);
+
+	return message->act == ACT_FETCH && message->last == e->last;
+}
+
+/* The number of the next message to fetch, 0 where there is none.  Those that failed before come
+ * when all the others have. */
 static uint32_t next_wanted(struct errand *e)
 {
 	if (e->f->deletes_only)
 		return 0;
-	while (e->next < e->listing.count &&
-	       listing_message(&e->listing, e->next + 1)->act != ACT_FETCH)
-		e->next++;
-	return e->next < e->listing.count ? e->next + 1 : 0;
+	for (;; e->last = true, e->next = 0) {
+		while (e->next < e->listing.count && !is_wanted(e, e->next + 1))
+			e->next++;
+		if (e->next < e->listing.count)
+			return e->next + 1;
+		if (e->last)
+			return 0;
+	}
 }
 
 /* -- asking ------------------------------------------------------------------------------- */
@@ -198,7 +227,7 @@ static int ask(struct errand *e, struct error *err)
 		} else if ((num = next_wanted(e)) > 0) {
 			rc = pop3_send(pop3, POP3_RETR, num,
 			               listing_message(&e->listing, num)->octets, err);
-			e->next++;
+			listing_message(&e->listing, num)->act = ACT_LEAVE; /* it is asked for */
 			e->asked++;
 		} else if (may_quit(e)) {
 			rc = pop3_send(pop3, POP3_QUIT, 0, 0, err);
@@ -212,40 +241,72 @@ static int ask(struct errand *e, struct error *err)
 
 /* -- answers ------------------------------------------------------------------------------ */
 
-/* Brings the body that follows into a spool file. */
-static int spool_body(struct errand *e, struct spool *spool, struct error *err)
+/* Brings the body that follows into a spool file.  -1: the session is over.  What fails here, on
+ * our side, is put into *why, and the rest of the body is only taken off the line. */
+static int spool_body(struct errand *e, struct spool *spool, struct error *why, struct error *err)
 {
 	struct deliver *d = e->f->deliver;
 	const char *text;
 	size_t len;
-	int rc;
+	int rc, here = deliver_begin(d, spool, why);
 
-	if (deliver_begin(d, spool, err) == -1)
-		return -1;
 	while ((rc = pop3_body(e->f->pop3, &text, &len, err)) == 1) {
-		if (deliver_write(d, text, len, err) == -1)
-			return error_wrap(err, "in %s", d->ops->group > 1 && *d->path ? d->path : d->state_dir);
+		if (here == 0)
+			here = deliver_write(d, text, len, why);
 		e->received += len;
 		tell_progress(e);
 	}
-	return rc == 0 ? deliver_end(d, err) : -1;
+	if (rc == 0 && here == 0)
+		here = deliver_end(d, why);
+	if (here == -1)
+		error_wrap(why, "in %s", d->ops->group > 1 && *d->path ? d->path : d->state_dir);
+	return rc;
+}
+
+/* The session ended in this message, or before it: the next one takes it after the others. */
+static void suspect(const struct errand *e, uint32_t num, const struct error *why)
+{
+	if (num > 0 && why->kind != ERR_STOP)
+		remember_failure(e, num, 0);
+}
+
+/* A delivery failed on our side.  0 where the others may go on; -1 where it is not this message. */
+static int delivery_failed(struct errand *e, uint32_t num, const struct error *why,
+                           struct error *err)
+{
+	bool excused = error_is_transient(why->kind) || e->in_row > 0; /* others fail as well */
+
+	e->f->tally->unsafe = true;
+	message_failed(e, num, why);
+	remember_failure(e, num, excused ? 0 : (uint64_t)time(NULL));
+	if (++e->in_row < MOST_IN_ROW)
+		return 0;
+	return error_set(err, why->kind, "%d deliveries failed one after another, and no more were "
+	                 "tried; the mail is on the server", MOST_IN_ROW);
 }
 
 /* A message comes in and joins the group.  From here until it is safe the session may not end
- * with QUIT; whatever fails here ends the session, for its rest is somewhere on the line. */
+ * with QUIT. */
 static int take_message(struct errand *e, uint32_t num, struct error *err)
 {
 	const struct message *message = listing_message(&e->listing, num);
 	struct spool *spool = &e->group[e->held];
+	struct error why = {0};
+	int rc;
 
 	*spool = (struct spool){.num = num, .octets = message->octets, .fd = -1,
 	                        .uid = listing_uid(&e->listing, message)};
-	if (spool_body(e, spool, err) == -1) {
+	rc = spool_body(e, spool, &why, err);
+	if (rc == -1 || why.kind != ERR_NONE)
 		deliver_drop(e->f->deliver, spool);
+	if (rc == -1) {
 		e->f->tally->unsafe = true;
 		e->f->tally->failed++;
+		suspect(e, num, err);
 		return error_wrap(err, "message %lu", (unsigned long)num);
 	}
+	if (why.kind != ERR_NONE)
+		return delivery_failed(e, num, &why, err);
 	if (e->held++ == 0)
 		e->since = clock_ms();
 	e->bytes += spool->size;
@@ -261,6 +322,7 @@ static void message_refused(struct errand *e, const struct pop3_reply *reply)
 	error_set(&why, reply->code == WIRE_CODE_SYS_TEMP ? ERR_TEMP : ERR_UNAVAILABLE,
 	          "the server does not hand it out: %s", reply->text);
 	message_failed(e, reply->num, &why);
+	remember_failure(e, reply->num, (uint64_t)time(NULL));
 }
 
 /* QUIT was answered: now, and not before, the server has deleted (RFC 1939 section 6).  -ERR says
@@ -293,18 +355,22 @@ static int answer(struct errand *e, struct error *err)
 {
 	struct pop3_reply reply;
 	struct error why;
+	int rc = 0;
 
 	if (pop3_reply(e->f->pop3, &reply, err) == -1) {
 		e->over = is_mute_farewell(e, err);
+		if (!e->over)
+			suspect(e, pop3_awaited(e->f->pop3), err);
 		return e->over ? 0 : -1;
 	}
 	switch (reply.verb) {
 	case POP3_RETR:
 		e->asked--;
 		if (reply.ok)
-			return take_message(e, reply.num, err);
-		message_refused(e, &reply);
-		return 0;
+			rc = take_message(e, reply.num, err);
+		else
+			message_refused(e, &reply);
+		return rc;
 	case POP3_DELE:
 		if (reply.ok) {
 			add_number(&e->deleted, reply.num);
@@ -323,21 +389,51 @@ static int answer(struct errand *e, struct error *err)
 
 static bool group_is_ripe(struct errand *e)
 {
+	size_t most = e->singly ? 1 : e->f->deliver->ops->group;
+
 	return e->held > 0 &&
-	       (e->held >= e->f->deliver->ops->group || e->bytes >= GROUP_BYTES ||
+	       (e->held >= most || e->bytes >= GROUP_BYTES ||
 	        clock_ms() - e->since >= GROUP_MS || all_is_fetched(e));
 }
 
+static bool is_no_room(const struct error *why)
+{
+	return why->sys == ENOSPC || why->sys == EDQUOT || why->sys == EFBIG;
+}
+
+/* True where it is these messages that cannot be delivered: their MDA says so, or there is no room
+ * for them, and what became of each is known.  Others may go well. */
+static bool is_theirs(const struct errand *e, const struct error *why)
+{
+	bool sure = true;
+
+	for (size_t i = 0; i < e->held; i++)
+		sure = sure && (e->group[i].fate == SPOOL_SAFE || e->group[i].fate == SPOOL_VOID);
+	return why->one_message || (sure && is_no_room(why));
+}
+
+/* A message of a group for which there was no room: it is asked for again, to be put away alone. */
+static void want_again(struct errand *e, uint32_t num)
+{
+	listing_message(&e->listing, num)->act = ACT_FETCH;
+	e->singly = true;
+	e->last = false;
+	e->next = 0;
+}
+
 /* After publishing: counts what is safe, lets go of the rest.  What is unsure keeps its files,
- * for the next run must find them. */
-static void tick_off(struct errand *e, const struct error *why)
+ * for the next run must find them.  -1: enough has failed. */
+static int tick_off(struct errand *e, const struct error *why, bool theirs, struct error *err)
 {
 	const struct fetch *f = e->f;
+	bool together = e->held > 1;
+	int rc = 0;
 
 	for (size_t i = 0; i < e->held; i++) {
 		struct spool *spool = &e->group[i];
 
 		if (spool->fate == SPOOL_SAFE) {
+			e->in_row = 0;
 			f->tally->fetched++;
 			f->tally->bytes += spool->size;
 			if (f->account->policy.keep == 0)
@@ -345,15 +441,18 @@ static void tick_off(struct errand *e, const struct error *why)
 			continue;
 		}
 		f->tally->unsafe = true;
-		if (why->one_message)
-			message_failed(e, spool->num, why);
-		else
+		if (!theirs)
 			f->tally->failed++;
+		else if (together)
+			want_again(e, spool->num);
+		else
+			rc = delivery_failed(e, spool->num, why, err);
 		if (spool->fate != SPOOL_UNSURE)
 			deliver_drop(f->deliver, spool);
 	}
 	e->held = 0;
 	e->bytes = 0;
+	return rc;
 }
 
 /* An MDA may get a message again, after a crash or after it failed; it is told which time it is. */
@@ -375,6 +474,7 @@ static int commit_group(struct errand *e, struct error *err)
 {
 	const struct deliver_ops *ops = e->f->deliver->ops;
 	struct error why = {0};
+	bool theirs;
 	int rc;
 
 	tell_busy(e, BUSY_S);
@@ -393,8 +493,10 @@ static int commit_group(struct errand *e, struct error *err)
 	}
 	ops->release(e->f->deliver, e->group, e->held);
 	tell_busy(e, 0);
-	tick_off(e, &why);
-	if (rc == 0 || why.one_message)
+	theirs = is_theirs(e, &why);
+	if (tick_off(e, &why, theirs, err) == -1)
+		return -1;
+	if (rc == 0 || theirs)
 		return 0;
 	e->f->tally->stuck = true;
 	*err = why;
@@ -482,39 +584,4 @@ int fetch_run(const struct fetch *f, struct error *err)
 	free(e.due.num);
 	free(e.deleted.num);
 	return rc;
-}
-
-/* -- what crashed runs left --------------------------------------------------------------- */
-
-static int settle_past(const struct deliver *d, const struct deliver_ops *const *kinds,
-                       struct spool_past *past, struct error *err)
-{
-	for (size_t i = 0; kinds[i] != NULL; i++)
-		if (strcmp(kinds[i]->kind, past->kind) == 0)
-			return kinds[i]->settle != NULL ? kinds[i]->settle(d, past, err) : 0;
-	return error_set(err, ERR_IO, "the journal names a destination '%s' that this version of "
-	                 "mailhaul does not know", past->kind);
-}
-
-/* One destination that cannot be reached now leaves its intents open; what the others have
- * settled is recorded all the same. */
-int fetch_settle(struct seen *seen, const struct deliver *d, const struct deliver_ops *const *kinds,
-                 struct error *err)
-{
-	struct spool_past *past;
-	size_t n = seen_pasts(seen, &past);
-	struct error late;
-	int rc = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (settle_past(d, kinds, &past[i], rc == 0 ? err : &late) == 0)
-			continue;
-		rc = -1;
-		past[i].unsettled = true;
-		for (size_t k = 0; k < past[i].count; k++)
-			past[i].intents[k].fate = SPOOL_UNSURE;
-	}
-	if (n > 0 && seen_settle_pasts(seen, rc == 0 ? err : &late) == -1)
-		return -1;
-	return rc == 0 ? 0 : error_wrap(err, "an interrupted delivery cannot be settled yet");
 }

@@ -22,7 +22,6 @@ struct fetch_tally {
 	uint64_t due;            /* delivered, to be deleted, and not confirmed */
 	bool stuck;              /* a group could not be put away: the next run finds out about it */
 	bool unsafe;             /* RETRed something that is not safe: the session may not QUIT */
-	struct error first;      /* of the failures of single messages: for the exit status */
 };
 
 /* One errand.  All foreign; the session is started, the destination open. */
@@ -40,10 +39,5 @@ struct fetch {
  * delivered all the same, and the tally tells.  Failures of single messages are sent to the
  * link and counted, and are no error here. */
 int fetch_run(const struct fetch *fetch, struct error *err);
-
-/* Settles what crashed runs left open, before anybody dials: kinds is the NULL-terminated list
- * of destinations. */
-int fetch_settle(struct seen *seen, const struct deliver *deliver,
-                 const struct deliver_ops *const *kinds, struct error *err);
 
 #endif

@@ -19,11 +19,13 @@ enum event_kind {
 	                 * only for the supervisor's watch */
 	EVENT_PLAN,     /* num = messages to fetch, bytes = their octets, kept, total = listed */
 	EVENT_PROGRESS, /* num = fetched, bytes = received so far; may be dropped */
-	EVENT_FAILED,   /* error + text: one message failed, the others go on */
+	EVENT_FAILED,   /* error + text: one message failed, the others go on.  level: NOTE_INFO where
+	                 * an earlier run has said so */
 	EVENT_DONE,     /* num = delivered, bytes, kept, deleted, failed: the account's last word */
 	EVENT_ERROR,    /* error + text: the account failed; EVENT_DONE follows */
 	EVENT_MDA,      /* a request: run the MDA on the descriptor that comes along.
-	                 * bytes = size, total = which attempt, text = "SENDER\nUID" */
+	                 * bytes = size, kept = octets by LIST, total = which attempt,
+	                 * text = "SENDER\nUID" */
 	EVENT_MDA_DONE, /* the answer: error (ERR_NONE = exit 0), one_message, text */
 	EVENT_KINDS
 };

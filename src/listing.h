@@ -26,6 +26,7 @@ enum message_why {
 	WHY_EXPIRED,   /* DELETE: kept long enough, or delivered and never to be kept */
 	WHY_TOO_BIG,   /* LEAVE: above max_size */
 	WHY_LIMIT,     /* LEAVE: the run's limit is reached; a later run takes it */
+	WHY_FAILED,    /* LEAVE: it failed before, and its next try is not due */
 	WHY_NO_UID,    /* LEAVE: no UID, so it cannot be kept and remembered */
 	WHY_UNLISTED   /* LEAVE: neither UIDL nor LIST has it */
 };
@@ -37,6 +38,8 @@ struct message {
 	uint8_t listed;     /* LIST had a line */
 	uint8_t act;        /* enum message_act, by plan.c */
 	uint8_t why;        /* enum message_why */
+	bool last;          /* it failed before: it is fetched after the others */
+	uint64_t failures;  /* how often */
 	uint64_t since;     /* wall clock of its delivery in s, where it is known */
 };
 

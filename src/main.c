@@ -342,7 +342,7 @@ static int work(const struct arguments *args)
 	conf_free(&conf);
 	if (status == 0 && args->mode == MODE_PRINT_CONFIG)
 		status = print_config(&run, &chosen);
-	else if (status == 0 && (args->mode == MODE_FETCH || args->mode == MODE_REBUILD))
+	else if (status == 0 && args->mode <= MODE_RETRY)
 		status = fetch(args, run.jobs, &chosen);
 	for (size_t i = 0; i < chosen.count; i++)
 		account_free(&chosen.accounts[i]);

@@ -99,15 +99,16 @@ static char *number(const char *name, uint64_t value)
 }
 
 /* A name of this delivery that stays the same however often it is tried, so that a program can
- * drop what it has already; of the account and the UID.  "" where there is no UID. */
-static char *delivery_id(const char *account, const char *uid)
+ * drop what it has already; of the account, the UID and the size that LIST tells, for servers use
+ * UIDs again.  "" where there is no UID. */
+static char *delivery_id(const char *account, const char *uid, uint64_t octets)
 {
 	struct str text = {.max = WORD_MAX};
 	unsigned char sum[32];
 	char id[2 * ID_BYTES + 1] = "";
 	size_t n;
 
-	(void)str_printf(&text, "%s\n%s", account, uid);
+	(void)str_printf(&text, "%s\n%llu\n%s", account, (unsigned long long)octets, uid);
 	if (*uid && gnutls_hash_fast(GNUTLS_DIG_SHA256, text.s, text.len, sum) == 0)
 		for (n = 0; n < ID_BYTES; n++)
 			snprintf(id + 2 * n, 3, "%02x", sum[n]);
@@ -133,7 +134,7 @@ static char **make_env(const struct account *account, const char *sender, const 
 	env[len++] = variable("ACCOUNT", account->name);
 	env[len++] = variable("UIDL", uid);
 	env[len++] = number("SIZE", event->bytes);
-	env[len++] = delivery_id(account->name, uid);
+	env[len++] = delivery_id(account->name, uid, event->kept);
 	env[len] = number("DELIVERY_ATTEMPT", event->total);
 	return env;
 }

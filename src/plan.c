@@ -92,6 +92,29 @@ static void judge_known(struct message *message, struct seen_entry *entry, bool 
 		message->since = 0; /* it is not this message that was delivered then */
 }
 
+/* How long a message that failed so many times waits for its next try.  The first time it may have
+ * been a moment's trouble; what fails for ever is asked for now and then. */
+static uint64_t pause_of(uint64_t failures)
+{
+	static const uint64_t seconds[] = {0, 0, 15 * 60, 3600, 4 * 3600};
+	const uint64_t most = sizeof seconds / sizeof *seconds - 1;
+
+	return seconds[failures < most ? failures : most];
+}
+
+/* One that failed must not keep the others from coming, again and again. */
+static void hesitate(struct message *message, struct wire_span uid, struct seen *seen,
+                     const struct policy *policy, uint64_t now)
+{
+	uint64_t since;
+
+	message->failures = seen_failures(seen, uid, message->octets, &since);
+	message->last = message->failures > 1 || since > 0; /* once it may have been the network */
+	if (message->act == ACT_FETCH && !policy->retry && since > 0 && since <= now &&
+	    now - since < pause_of(message->failures))
+		decide(message, ACT_LEAVE, WHY_FAILED);
+}
+
 /* What the user does not want to have, or not now. */
 static void limit(struct message *message, const struct policy *policy, const struct plan *plan)
 {
@@ -114,6 +137,8 @@ static void count(struct plan *plan, const struct message *message)
 		plan->kept++;
 	} else if (message->why == WHY_TOO_BIG) {
 		plan->too_big++;
+	} else if (message->why == WHY_FAILED) {
+		plan->failed++;
 	} else {
 		plan->left++;
 	}
@@ -145,6 +170,7 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 			judge_known(message, entry, exact, policy, now);
 		else
 			decide(message, ACT_FETCH, message->why); /* as take_exact found */
+		hesitate(message, listing_uid(listing, message), seen, policy, now);
 		limit(message, policy, plan);
 		count(plan, message);
 	}
@@ -160,6 +186,7 @@ const char *plan_why_text(enum message_why why)
 		[WHY_EXPIRED] = "expired",
 		[WHY_TOO_BIG] = "too big",
 		[WHY_LIMIT] = "over the limit",
+		[WHY_FAILED] = "failed before",
 		[WHY_NO_UID] = "no UID",
 		[WHY_UNLISTED] = "not listed",
 	};

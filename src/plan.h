@@ -15,11 +15,12 @@
 #include "seen.h"
 
 struct plan {
-	uint32_t fetch, remove, kept, too_big, left; /* messages by verdict; left: other reasons */
-	uint64_t octets;                             /* of those to fetch */
+	uint32_t fetch, remove, kept, too_big, failed; /* messages by verdict */
+	uint32_t left;                                 /* for other reasons */
+	uint64_t octets;                               /* of those to fetch */
 };
 
-/* Sets act, why and since of every message of the listing.  now: wall clock, s. */
+/* Sets act, why, last, failures and since of every message of the listing.  now: wall clock, s. */
 void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
                const struct policy *policy, uint64_t now);
 

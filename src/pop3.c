@@ -359,6 +359,13 @@ unsigned pop3_owed(const struct pop3 *p)
 	return p->held;
 }
 
+uint32_t pop3_awaited(const struct pop3 *p)
+{
+	const struct pop3_sent *sent = &p->queue[p->head];
+
+	return p->held > 0 && sent->verb == POP3_RETR ? sent->num : 0;
+}
+
 /* A user who has said "on" gets no second try. */
 bool pop3_was_ahead(const struct pop3 *p)
 {

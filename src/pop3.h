@@ -72,6 +72,9 @@ bool pop3_room(const struct pop3 *pop3);
 /* How many answers the server owes us. */
 unsigned pop3_owed(const struct pop3 *pop3);
 
+/* The message whose RETR waits for its answer first; 0 where it is another command, or none. */
+uint32_t pop3_awaited(const struct pop3 *pop3);
+
 /* True where the session failed while the server had several commands before it: then it may be
  * its pipelining that is broken, and a session in lock-step may go well. */
 bool pop3_was_ahead(const struct pop3 *pop3);

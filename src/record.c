@@ -18,7 +18,9 @@
  *     M NUM MISSING                    entry NUM is not listed since MISSING; 0: it is back
  *     F NUM                            entry NUM is forgotten
  *     B NUM SINCE                      pipelining broke NUM times in a row; 0: it works again
- *     T UID OCTETS NUM                 an MDA was given this message NUM times
+ *     T UID OCTETS NUM                 an MDA was given this message NUM times; 0: forget it
+ *     X UID OCTETS NUM SINCE           it failed NUM times, last at SINCE (0: perhaps by no
+ *                                      fault of its own); NUM 0: forget it
  *     Z                                all P before it are settled, and what they left is swept
  *
  * Entries are numbered from 0 in the order of their D and S records.
@@ -55,7 +57,7 @@ static const struct field {
 
 /* A tag and its fields. */
 static const char *const forms[] = {
-	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Z",
+	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Xuons", "Z",
 };
 
 static const char *form_of(char tag)

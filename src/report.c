@@ -307,7 +307,8 @@ void report_event(struct report *report, size_t i, const struct event *event)
 		break;
 	case EVENT_FAILED:
 		verdict_add(&row->failures, kind_of(event));
-		show_error(report, i, kind_of(event), event->text);
+		if (event->level == NOTE_WARN || report->style.verbose)
+			show_error(report, i, kind_of(event), event->text);
 		break;
 	case EVENT_ERROR:
 		verdict_add(&row->errors, kind_of(event));

@@ -36,7 +36,8 @@ struct seen {
 	int lock;                 /* -1: not held */
 	struct journal journal;
 	struct uidset set;
-	struct uidset tried;      /* messages an MDA has not taken; since is how often it was asked */
+	struct uidset tried;      /* messages an MDA has not taken; missing is how often it was asked */
+	struct uidset failed;     /* messages that would not come; missing is how often, since when */
 	uint64_t broke, broke_at; /* pipelining: times in a row, and when */
 	struct intents intents;
 	bool listed;              /* plan may have outdated entries since seen_take_begin */
@@ -59,12 +60,19 @@ static bool is_next(struct seen *seen, uint64_t num)
 	return num == seen->set.count;
 }
 
-static void forget_tries(struct seen *seen, struct wire_span uid, uint64_t octets)
+static void forget(struct uidset *set, struct wire_span uid, uint64_t octets)
 {
 	size_t num;
 
-	if (seen->tried.live > 0 && uidset_find(&seen->tried, uid, octets, &num))
-		uidset_forget(&seen->tried, num);
+	if (set->live > 0 && uidset_find(set, uid, octets, &num))
+		uidset_forget(set, num);
+}
+
+/* It is delivered: nobody asks any more how that went. */
+static void forget_tries(struct seen *seen, struct wire_span uid, uint64_t octets)
+{
+	forget(&seen->tried, uid, octets);
+	forget(&seen->failed, uid, octets);
 }
 
 /* A message without a UID takes a number but is not remembered. */
@@ -94,16 +102,18 @@ static bool remember(struct seen *seen, const struct record *r)
 	return true;
 }
 
-static bool count_try(struct seen *seen, const struct record *r)
+static bool count_try(struct uidset *set, const struct record *r)
 {
 	struct seen_entry *entry;
 
 	if (r->uid.len == 0)
 		return false;
-	entry = uidset_make(&seen->tried, r->uid, r->octets);
-	forget_tries(seen, r->uid, r->octets);
-	entry->since = r->num;
-	uidset_add(&seen->tried, entry);
+	entry = uidset_make(set, r->uid, r->octets); /* before the old one goes: uid may be its own */
+	forget(set, r->uid, r->octets);
+	entry->since = r->since;
+	entry->missing = r->num;
+	if (r->num > 0)
+		uidset_add(set, entry);
 	return true;
 }
 
@@ -136,7 +146,9 @@ static bool apply(struct seen *seen, const struct record *r)
 		seen->broke_at = r->since;
 		return true;
 	case 'T':
-		return count_try(seen, r);
+		return count_try(&seen->tried, r);
+	case 'X':
+		return count_try(&seen->failed, r);
 	case 'Z':
 		intents_drop(&seen->intents, seen->intents.count);
 		return true;
@@ -170,6 +182,18 @@ static int unsynced(const struct seen *seen, struct error *err)
 
 /* -- the snapshot ------------------------------------------------------------------------- */
 
+static void put_tries(struct journal *j, char tag, const struct uidset *set)
+{
+	for (size_t num = 0; num < set->count; num++) {
+		const struct seen_entry *entry = uidset_at(set, num);
+
+		if (entry != NULL)
+			journal_put(j, &(struct record){.tag = tag, .uid = {entry->uid, entry->uid_len},
+			                                .octets = entry->octets, .num = entry->missing,
+			                                .since = entry->since});
+	}
+}
+
 /* What is known beside entries and intents. */
 static void put_rest(struct seen *seen)
 {
@@ -177,13 +201,8 @@ static void put_rest(struct seen *seen)
 
 	if (seen->broke > 0)
 		journal_put(j, &(struct record){.tag = 'B', .num = seen->broke, .since = seen->broke_at});
-	for (size_t num = 0; num < seen->tried.count; num++) {
-		const struct seen_entry *entry = uidset_at(&seen->tried, num);
-
-		if (entry != NULL)
-			journal_put(j, &(struct record){.tag = 'T', .uid = {entry->uid, entry->uid_len},
-			                                .octets = entry->octets, .num = entry->since});
-	}
+	put_tries(j, 'T', &seen->tried);
+	put_tries(j, 'X', &seen->failed);
 	intents_put(&seen->intents, j);
 }
 
@@ -247,6 +266,7 @@ static int rebuild_from(struct seen *seen, const char *dir, const struct error *
 	intents_free(&seen->intents);
 	uidset_free(&seen->set);
 	uidset_free(&seen->tried);
+	uidset_free(&seen->failed);
 	journal_close(&seen->journal);
 	seen->journal = (struct journal){.salvage = true};
 	if (replay(seen, dir, err) == -1 || journal_keep_damaged(&seen->journal, err) == -1)
@@ -286,6 +306,7 @@ void seen_close(struct seen **out, bool clean)
 	intents_free(&seen->intents);
 	uidset_free(&seen->set);
 	uidset_free(&seen->tried);
+	uidset_free(&seen->failed);
 	if (seen->lock >= 0)
 		close(seen->lock);
 	free(seen);
@@ -405,6 +426,14 @@ bool seen_lock_step(const struct seen *seen, uint64_t now)
 	return seen->broke >= DISTRUST_AT && now < seen->broke_at + DISTRUST_FOR;
 }
 
+/* NULL: there was none. */
+static struct seen_entry *find_try(struct uidset *set, struct wire_span uid, uint64_t octets)
+{
+	size_t num;
+
+	return set->live > 0 && uidset_find(set, uid, octets, &num) ? uidset_at(set, num) : NULL;
+}
+
 int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *err)
 {
 	if (broke || seen->broke > 0)
@@ -416,15 +445,49 @@ int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *e
 int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *attempt,
                  struct error *err)
 {
-	size_t num;
+	const struct seen_entry *entry = find_try(&seen->tried, uid, octets);
 
-	*attempt = 1;
+	*attempt = entry != NULL ? entry->missing + 1 : 1;
 	if (uid.len == 0)
 		return 0;
-	if (uidset_find(&seen->tried, uid, octets, &num))
-		*attempt = uidset_at(&seen->tried, num)->since + 1;
 	happen(seen, (struct record){.tag = 'T', .uid = uid, .octets = octets, .num = *attempt});
 	return journal_write(&seen->journal, err);
+}
+
+int seen_failed(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t since,
+                struct error *err)
+{
+	const struct seen_entry *entry = find_try(&seen->failed, uid, octets);
+	uint64_t times = entry != NULL ? entry->missing : 0;
+
+	if (uid.len > 0)
+		happen(seen, (struct record){.tag = 'X', .uid = uid, .octets = octets, .num = times + 1,
+		                             .since = since});
+	return unsynced(seen, err);
+}
+
+uint64_t seen_failures(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *since)
+{
+	const struct seen_entry *entry = NULL;
+
+	if (seen->tried.live > 0)
+		uidset_take(&seen->tried, uid, octets, true);
+	if (seen->failed.live > 0)
+		entry = uidset_take(&seen->failed, uid, octets, true);
+	*since = entry != NULL ? entry->since : 0;
+	return entry != NULL ? entry->missing : 0;
+}
+
+/* Of messages that are not listed any more nobody will ask. */
+static void forget_vanished(struct seen *seen, struct uidset *set, char tag)
+{
+	for (size_t num = 0; num < set->count; num++) {
+		const struct seen_entry *entry = uidset_at(set, num);
+
+		if (entry != NULL && !entry->taken)
+			happen(seen, (struct record){.tag = tag, .uid = {entry->uid, entry->uid_len},
+			                             .octets = entry->octets});
+	}
 }
 
 /* -- listings ----------------------------------------------------------------------------- */
@@ -432,6 +495,8 @@ int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint6
 void seen_take_begin(struct seen *seen)
 {
 	uidset_take_begin(&seen->set);
+	uidset_take_begin(&seen->tried);
+	uidset_take_begin(&seen->failed);
 	seen->listed = true;
 }
 
@@ -469,6 +534,8 @@ int seen_missing(struct seen *seen, uint64_t now, struct error *err)
 	forget_outdated(seen);
 	for (size_t num = 0; num < seen->set.count; num++)
 		miss(seen, num, now);
+	forget_vanished(seen, &seen->tried, 'T');
+	forget_vanished(seen, &seen->failed, 'X');
 	return unsynced(seen, err);
 }
 

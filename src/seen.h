@@ -74,6 +74,14 @@ int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *e
 int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *attempt,
                  struct error *err);
 
+/* This message could not be brought home.  since: wall clock, s; 0 where nobody knows whether it
+ * was the message's fault.  Forgotten once it is delivered or no longer listed.  Not synced. */
+int seen_failed(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t since,
+                struct error *err);
+
+/* How often that has happened to a message of the listing, and the last since. */
+uint64_t seen_failures(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *since);
+
 /* One sync of what is not synced yet; rewrites the journal where it has grown stale. */
 int seen_flush(struct seen *seen, struct error *err);
 

@@ -18,7 +18,8 @@
 struct seen_entry {
 	uint64_t octets;  /* by LIST at that time */
 	uint64_t since;   /* wall clock of the delivery, s */
-	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it */
+	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it.  In seen.c's
+	                   * sets of messages that were tried: how often */
 	bool taken;       /* matched by a message of the present listing, or delivered since it came */
 	bool contested;   /* more messages asked for its UID and size than there are entries */
 	bool outdated;    /* set by plan: its message is another one by now and is fetched again, so

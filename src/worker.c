@@ -25,6 +25,7 @@
 #include "pop3.h"
 #include "secret.h"
 #include "seen.h"
+#include "settle.h"
 #include "tls.h"
 
 /* Every destination there is: a new one is a line here. */
@@ -119,7 +120,7 @@ static int open_destination(struct worker *w, struct error *err)
 			.by_host = w->host,
 		},
 	};
-	if (fetch_settle(w->seen, d, destinations, err) == -1)
+	if (settle_run(w->seen, d, destinations, err) == -1)
 		return -1;
 	return d->ops->open(d, err);
 }

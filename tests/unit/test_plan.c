@@ -2,8 +2,8 @@
 /*
  * test_plan.c - what is fetched, deleted and left: tables of (listing, journal, policy, clock).
  *
- * Verdicts: n fetch, new; c fetch, changed; d delete; k kept; b too big; l over the limit; u no
- * UID; x not listed.
+ * Verdicts: n fetch, new; c fetch, changed; d delete; k kept; b too big; l over the limit; f failed
+ * before; u no UID; x not listed.
  */
 #include "config.h"
 
@@ -184,6 +184,7 @@ static void verdicts(const struct listing *listing, char *to)
 		[WHY_KEPT] = {ACT_LEAVE, 'k'},     [WHY_EXPIRED] = {ACT_DELETE, 'd'},
 		[WHY_TOO_BIG] = {ACT_LEAVE, 'b'},  [WHY_LIMIT] = {ACT_LEAVE, 'l'},
 		[WHY_NO_UID] = {ACT_LEAVE, 'u'},   [WHY_UNLISTED] = {ACT_LEAVE, 'x'},
+		[WHY_FAILED] = {ACT_LEAVE, 'f'},
 	};
 
 	for (uint32_t num = 1; num <= listing->count; num++) {
@@ -223,6 +224,51 @@ static void test_row(const struct row *row)
 	   plan.left == letters(got, "lux"), "the counts are right");
 	listing_free(&listing);
 	seen_close(&seen, true);
+}
+
+/* One that failed waits longer each time, and comes after the others; where it may not have been
+ * its fault it need not wait. */
+static void test_failed_before(void)
+{
+	static const struct row row = {"", {{0}}, {{"a", 10}, {"b", 20}}, .want = ""};
+	static const struct {
+		uint64_t times;
+		int64_t ago; /* of the last; 0: the journal has no time of it */
+		bool retry;
+		const char *want;
+		bool last;
+	} tries[] = {
+		{0, 0, false, "nn", false},   {1, 1, false, "nn", true},       {1, 0, false, "nn", false},
+		{2, 1, false, "fn", true},    {2, 899, false, "fn", true},     {2, 900, false, "nn", true},
+		{2, 0, false, "nn", true},    {3, 900, false, "fn", true},     {3, 3600, false, "nn", true},
+		{4, 14399, false, "fn", true}, {4, 14400, false, "nn", true},
+		{99, 14399, false, "fn", true}, {99, 14400, false, "nn", true},
+		{99, 1, true, "nn", true},    {99, -5, false, "nn", true},
+	};
+	struct wire_span uid = {"a", 1};
+
+	for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+		struct policy policy = {.retry = tries[i].retry};
+		struct seen *seen = journal_of(&row);
+		struct error err = {0};
+		struct listing listing;
+		struct plan plan;
+		char got[16], name[64];
+
+		for (uint64_t n = 0; n < tries[i].times; n++)
+			seen_failed(seen, uid, 10, tries[i].ago ? NOW - (uint64_t)tries[i].ago : 0, &err);
+		listing_of(&row, &listing);
+		plan_make(&plan, &listing, seen, &policy, NOW);
+		verdicts(&listing, got);
+		snprintf(name, sizeof name, "failed %d times, the last %d s ago", (int)tries[i].times,
+		         (int)tries[i].ago);
+		SAME(got, tries[i].want, name);
+		OK(listing.messages[0].last == tries[i].last && !listing.messages[1].last, name);
+		EQUAL(listing.messages[0].failures, tries[i].times, name);
+		EQUAL(plan.failed, letters(got, "f"), name);
+		listing_free(&listing);
+		seen_close(&seen, true);
+	}
 }
 
 /* A message that cannot be told from a delivered one is fetched again; if the session breaks
@@ -351,6 +397,7 @@ int main(void)
 		return 1;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		test_row(&rows[i]);
+	test_failed_before();
 	test_broken_session();
 	test_replaced();
 	test_facts();

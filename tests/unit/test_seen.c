@@ -220,6 +220,39 @@ static void test_gone_and_missing(void)
 	seen_close(&seen, true);
 }
 
+/* What would not come: how often and since when, until it is delivered or gone. */
+static void test_failures(void)
+{
+	struct seen *seen = fresh();
+	uint64_t since, attempt;
+
+	EQUAL(seen_failures(seen, span("a"), 10, &since), 0, "it never failed");
+	seen_failed(seen, span("a"), 10, 5 * DAY, &err);
+	seen_failed(seen, span("a"), 10, 6 * DAY, &err);
+	seen_failed(seen, span("b"), 10, 0, &err);
+	seen_failed(seen, span(""), 10, 9, &err);
+	seen_attempt(seen, span("b"), 10, &attempt, &err);
+	seen_attempt(seen, span("b"), 10, &attempt, &err);
+	EQUAL(attempt, 2, "the second attempt");
+	for (int again = 0; again < 3; again++) {
+		seen_take_begin(seen);
+		EQUAL(seen_failures(seen, span("a"), 10, &since), 2, "twice");
+		EQUAL(since, 6 * DAY, "the last time counts");
+		EQUAL(seen_failures(seen, span("a"), 11, &since), 0, "another size, another message");
+		EQUAL(seen_failures(seen, span(""), 10, &since), 0, "without a UID nothing is remembered");
+		seen_missing(seen, 7 * DAY, &err);
+		EQUAL(seen_failures(seen, span("b"), 10, &since), 0, "not listed, and forgotten");
+		seen_flush(seen, &err);
+		seen_close(&seen, false);
+		seen = open_seen(dir);
+	}
+	seen_attempt(seen, span("b"), 10, &attempt, &err);
+	EQUAL(attempt, 1, "its attempts, too");
+	add(seen, "a", 10, 1);
+	EQUAL(seen_failures(seen, span("a"), 10, &since), 0, "delivered, and forgotten");
+	seen_close(&seen, true);
+}
+
 static void test_lock(void)
 {
 	struct seen *seen = fresh(), *second;
@@ -307,6 +340,7 @@ int main(void)
 	test_multiset();
 	test_missing();
 	test_gone_and_missing();
+	test_failures();
 	test_lock();
 	test_disk_full();
 	test_modes();
