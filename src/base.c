@@ -111,6 +111,11 @@ bool error_is_transient(enum error_kind kind)
 	return kind == ERR_TEMP;
 }
 
+bool error_is_no_room(const struct error *err)
+{
+	return err->sys == ENOSPC || err->sys == EDQUOT || err->sys == EFBIG;
+}
+
 enum error_kind error_kind_of(int sys)
 {
 	static const int place[] = {EACCES, EPERM, EROFS,  ENOENT,       ENOTDIR, EISDIR,

@@ -58,6 +58,9 @@ int error_exit_code(enum error_kind kind);
 /* True where waiting may help: ERR_TEMP. */
 bool error_is_transient(enum error_kind kind);
 
+/* True where a disk, a quota or a limit on files is full. */
+bool error_is_no_room(const struct error *err);
+
 /* The kind that fits errno after writing or creating a file: ENOSPC, EDQUOT, EIO... are ERR_IO,
  * EACCES, EROFS, ENOENT... are ERR_CANTCREATE, ENOMEM and EMFILE are ERR_TEMP. */
 enum error_kind error_kind_of(int sys);

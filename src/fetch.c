@@ -20,7 +20,6 @@
 
 #include "fetch.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -285,6 +284,21 @@ static int delivery_failed(struct errand *e, uint32_t num, const struct error *w
 	                 "tried; the mail is on the server", MOST_IN_ROW);
 }
 
+/* It was fetched because it might be another one under a known UID.  Its text is that of the one
+ * which was delivered: it is not delivered a second time, and goes if that one should go. */
+static int known_again(struct errand *e, const struct spool *spool, struct error *err)
+{
+	const struct message *message = listing_message(&e->listing, spool->num);
+
+	note(NOTE_INFO, "message %lu was delivered before: its UID stands for the same text still",
+	     (unsigned long)spool->num);
+	if (e->f->account->policy.keep == 0)
+		add_number(&e->due, spool->num);
+	else
+		e->f->tally->kept++;
+	return seen_resize(e->f->seen, message->known, message->octets, err);
+}
+
 /* A message comes in and joins the group.  From here until it is safe the session may not end
  * with QUIT. */
 static int take_message(struct errand *e, uint32_t num, struct error *err)
@@ -307,6 +321,10 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 	}
 	if (why.kind != ERR_NONE)
 		return delivery_failed(e, num, &why, err);
+	if (message->known != NULL && message->known->mark == spool->mark) {
+		deliver_drop(e->f->deliver, spool);
+		return known_again(e, spool, err);
+	}
 	if (e->held++ == 0)
 		e->since = clock_ms();
 	e->bytes += spool->size;
@@ -396,11 +414,6 @@ static bool group_is_ripe(struct errand *e)
 	        clock_ms() - e->since >= GROUP_MS || all_is_fetched(e));
 }
 
-static bool is_no_room(const struct error *why)
-{
-	return why->sys == ENOSPC || why->sys == EDQUOT || why->sys == EFBIG;
-}
-
 /* True where it is these messages that cannot be delivered: their MDA says so, or there is no room
  * for them, and what became of each is known.  Others may go well. */
 static bool is_theirs(const struct errand *e, const struct error *why)
@@ -409,7 +422,7 @@ static bool is_theirs(const struct errand *e, const struct error *why)
 
 	for (size_t i = 0; i < e->held; i++)
 		sure = sure && (e->group[i].fate == SPOOL_SAFE || e->group[i].fate == SPOOL_VOID);
-	return why->one_message || (sure && is_no_room(why));
+	return why->one_message || (sure && error_is_no_room(why));
 }
 
 /* A message of a group for which there was no room: it is asked for again, to be put away alone. */
@@ -443,7 +456,7 @@ static int tick_off(struct errand *e, const struct error *why, bool theirs, stru
 		f->tally->unsafe = true;
 		if (!theirs)
 			f->tally->failed++;
-		else if (together)
+		else if (together && error_is_no_room(why))
 			want_again(e, spool->num);
 		else
 			rc = delivery_failed(e, spool->num, why, err);
@@ -548,20 +561,11 @@ static void rescue(struct errand *e, const struct error *why)
 		note(NOTE_WARN, "%s", late.text);
 }
 
-/* True where a listing tells what is not there: no line was nonsense, no message without a UID. */
-static bool is_witness(const struct listing *listing)
-{
-	for (uint32_t num = 1; num <= listing->count; num++)
-		if (listing_message(listing, num)->uid_len == 0)
-			return false;
-	return listing->bad == 0 && !listing->no_uidl;
-}
-
 /* What the journal learns from a session that came to its end. */
 static int close_books(struct errand *e, int rc, struct error *err)
 {
 	struct error late;
-	bool witness = rc == 0 && is_witness(&e->listing);
+	bool witness = rc == 0 && listing_is_whole(&e->listing);
 
 	if (witness && seen_missing(e->f->seen, (uint64_t)time(NULL), err) == -1)
 		return -1;

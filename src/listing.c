@@ -34,6 +34,14 @@ void listing_free(struct listing *listing)
 	*listing = (struct listing){0};
 }
 
+bool listing_is_whole(const struct listing *listing)
+{
+	for (uint32_t num = 1; num <= listing->count; num++)
+		if (listing_message(listing, num)->uid_len == 0)
+			return false;
+	return listing->bad == 0 && !listing->no_uidl;
+}
+
 struct message *listing_message(const struct listing *listing, uint32_t num)
 {
 	return num >= 1 && num <= listing->count ? &listing->messages[num - 1] : NULL;

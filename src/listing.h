@@ -31,6 +31,8 @@ enum message_why {
 	WHY_UNLISTED   /* LEAVE: neither UIDL nor LIST has it */
 };
 
+struct seen_entry;
+
 struct message {
 	uint64_t octets;    /* by LIST; 0 where it has no line; may be wrong: never used for framing */
 	uint32_t uid_at;    /* offset in listing.uids */
@@ -40,6 +42,7 @@ struct message {
 	uint8_t why;        /* enum message_why */
 	bool last;          /* it failed before: it is fetched after the others */
 	uint64_t failures;  /* how often */
+	struct seen_entry *known; /* foreign: the one it may be after all, where it is WHY_CHANGED */
 	uint64_t since;     /* wall clock of its delivery in s, where it is known */
 };
 
@@ -59,6 +62,9 @@ void listing_free(struct listing *listing);
 /* Folds in a line of UIDL / LIST. */
 void listing_uidl(struct listing *listing, const char *line, size_t len);
 void listing_list(struct listing *listing, const char *line, size_t len);
+
+/* True where it can tell what is not there: no line was nonsense, no message is without a UID. */
+bool listing_is_whole(const struct listing *listing);
 
 /* The message with this number (1 to count). */
 struct message *listing_message(const struct listing *listing, uint32_t num);

@@ -8,8 +8,9 @@
  * unread, and only if no other message could have been meant: where more messages of one UID and
  * size are listed than are known, none of them is.  What is in doubt is fetched again.
  *
- * Where mail is kept for ever nothing can be lost by leaving it, so there a known UID is enough,
- * and of several alike the first ones are the known ones: servers append.
+ * Where mail is kept for ever, of several alike the first ones are the known ones: servers append.
+ * A known UID with another size is fetched again, too; what was delivered before is known by its
+ * text (mark.h) and is not delivered a second time.
  *
  * Nothing here fails, reads or writes.  An entry whose message is fetched again is marked
  * outdated, and seen.c forgets it in time.  Each pass is linear.
@@ -57,10 +58,12 @@ static void decide(struct message *message, enum message_act act, enum message_w
 	message->why = (uint8_t)why;
 }
 
-/* The entry is known to be of another message than the one listed, or may be. */
+/* The entry is known to be of another message than the one listed, or may be.  When the text is
+ * here fetch.c can tell. */
 static void fetch_again(struct message *message, struct seen_entry *entry)
 {
 	entry->outdated = true;
+	message->known = entry;
 	decide(message, ACT_FETCH, WHY_CHANGED);
 }
 
@@ -78,9 +81,10 @@ static void judge_known(struct message *message, struct seen_entry *entry, bool 
                         const struct policy *policy, uint64_t now)
 {
 	bool expired = is_expired(entry, policy, now);
+	bool resized = !exact && message->octets > 0 && entry->octets > 0;
 
 	message->since = entry->since;
-	if (exact && entry->contested && policy->keep != KEEP_FOREVER)
+	if (resized || (exact && entry->contested && policy->keep != KEEP_FOREVER))
 		fetch_again(message, entry);
 	else if (!expired)
 		decide(message, ACT_LEAVE, WHY_KEPT);
@@ -164,6 +168,7 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 		if (!exact)
 			entry = seen_take(seen, listing_uid(listing, message), 0, false);
 		message->since = 0;
+		message->known = NULL;
 		if (message->uid_len == 0)
 			judge_nameless(message, policy);
 		else if (entry != NULL)

@@ -21,6 +21,7 @@
  *     T UID OCTETS NUM                 an MDA was given this message NUM times; 0: forget it
  *     X UID OCTETS NUM SINCE           it failed NUM times, last at SINCE (0: perhaps by no
  *                                      fault of its own); NUM 0: forget it
+ *     H NUM OCTETS                     the text of entry NUM has this fingerprint (mark.h)
  *     Z                                all P before it are settled, and what they left is swept
  *
  * Entries are numbered from 0 in the order of their D and S records.
@@ -57,7 +58,7 @@ static const struct field {
 
 /* A tag and its fields. */
 static const char *const forms[] = {
-	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Xuons", "Z",
+	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Xuons", "Hno", "Z",
 };
 
 static const char *form_of(char tag)

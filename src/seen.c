@@ -26,6 +26,7 @@
 #include "file.h"
 #include "intents.h"
 #include "journal.h"
+#include "tries.h"
 
 #define FORGET_AFTER (30u * 24 * 60 * 60) /* s that an entry may be missing */
 #define DISTRUST_FOR FORGET_AFTER         /* s after which pipelining is tried again */
@@ -36,8 +37,7 @@ struct seen {
 	int lock;                 /* -1: not held */
 	struct journal journal;
 	struct uidset set;
-	struct uidset tried;      /* messages an MDA has not taken; missing is how often it was asked */
-	struct uidset failed;     /* messages that would not come; missing is how often, since when */
+	struct tries tries;       /* messages that would not come */
 	uint64_t broke, broke_at; /* pipelining: times in a row, and when */
 	struct intents intents;
 	bool listed;              /* plan may have outdated entries since seen_take_begin */
@@ -60,21 +60,6 @@ static bool is_next(struct seen *seen, uint64_t num)
 	return num == seen->set.count;
 }
 
-static void forget(struct uidset *set, struct wire_span uid, uint64_t octets)
-{
-	size_t num;
-
-	if (set->live > 0 && uidset_find(set, uid, octets, &num))
-		uidset_forget(set, num);
-}
-
-/* It is delivered: nobody asks any more how that went. */
-static void forget_tries(struct seen *seen, struct wire_span uid, uint64_t octets)
-{
-	forget(&seen->tried, uid, octets);
-	forget(&seen->failed, uid, octets);
-}
-
 /* A message without a UID takes a number but is not remembered. */
 static bool deliver(struct seen *seen, const struct record *r)
 {
@@ -84,7 +69,7 @@ static bool deliver(struct seen *seen, const struct record *r)
 		return false;
 	entry->since = r->since;
 	uidset_add(&seen->set, entry->uid_len > 0 ? entry : NULL);
-	forget_tries(seen, (struct wire_span){entry->uid, entry->uid_len}, entry->octets);
+	tries_forget(&seen->tries, (struct wire_span){entry->uid, entry->uid_len}, entry->octets);
 	return true;
 }
 
@@ -98,22 +83,7 @@ static bool remember(struct seen *seen, const struct record *r)
 	entry->since = r->since;
 	entry->missing = r->missing;
 	uidset_add(&seen->set, entry);
-	forget_tries(seen, r->uid, r->octets);
-	return true;
-}
-
-static bool count_try(struct uidset *set, const struct record *r)
-{
-	struct seen_entry *entry;
-
-	if (r->uid.len == 0)
-		return false;
-	entry = uidset_make(set, r->uid, r->octets); /* before the old one goes: uid may be its own */
-	forget(set, r->uid, r->octets);
-	entry->since = r->since;
-	entry->missing = r->num;
-	if (r->num > 0)
-		uidset_add(set, entry);
+	tries_forget(&seen->tries, r->uid, r->octets);
 	return true;
 }
 
@@ -146,9 +116,12 @@ static bool apply(struct seen *seen, const struct record *r)
 		seen->broke_at = r->since;
 		return true;
 	case 'T':
-		return count_try(&seen->tried, r);
 	case 'X':
-		return count_try(&seen->failed, r);
+		return tries_apply(&seen->tries, r);
+	case 'H':
+		if (entry != NULL)
+			entry->mark = r->octets;
+		return entry != NULL;
 	case 'Z':
 		intents_drop(&seen->intents, seen->intents.count);
 		return true;
@@ -182,18 +155,6 @@ static int unsynced(const struct seen *seen, struct error *err)
 
 /* -- the snapshot ------------------------------------------------------------------------- */
 
-static void put_tries(struct journal *j, char tag, const struct uidset *set)
-{
-	for (size_t num = 0; num < set->count; num++) {
-		const struct seen_entry *entry = uidset_at(set, num);
-
-		if (entry != NULL)
-			journal_put(j, &(struct record){.tag = tag, .uid = {entry->uid, entry->uid_len},
-			                                .octets = entry->octets, .num = entry->missing,
-			                                .since = entry->since});
-	}
-}
-
 /* What is known beside entries and intents. */
 static void put_rest(struct seen *seen)
 {
@@ -201,8 +162,7 @@ static void put_rest(struct seen *seen)
 
 	if (seen->broke > 0)
 		journal_put(j, &(struct record){.tag = 'B', .num = seen->broke, .since = seen->broke_at});
-	put_tries(j, 'T', &seen->tried);
-	put_tries(j, 'X', &seen->failed);
+	tries_put(&seen->tries, j);
 	intents_put(&seen->intents, j);
 }
 
@@ -217,11 +177,15 @@ static int rewrite(struct seen *seen, struct error *err)
 	for (size_t num = 0; num < seen->set.count; num++) {
 		const struct seen_entry *entry = uidset_at(&seen->set, num);
 
-		if (entry != NULL)
-			journal_put(j, &(struct record){.tag = 'S', .num = next++,
-			                                .uid = {entry->uid, entry->uid_len},
-			                                .octets = entry->octets, .since = entry->since,
-			                                .missing = entry->missing});
+		if (entry == NULL)
+			continue;
+		journal_put(j, &(struct record){.tag = 'S', .num = next,
+		                                .uid = {entry->uid, entry->uid_len},
+		                                .octets = entry->octets, .since = entry->since,
+		                                .missing = entry->missing});
+		if (entry->mark != 0)
+			journal_put(j, &(struct record){.tag = 'H', .num = next, .octets = entry->mark});
+		next++;
 	}
 	put_rest(seen);
 	if (journal_replace_end(j, err) == -1)
@@ -265,8 +229,7 @@ static int rebuild_from(struct seen *seen, const char *dir, const struct error *
 	note(NOTE_WARN, "%s; it is made anew from what can be read", why->text);
 	intents_free(&seen->intents);
 	uidset_free(&seen->set);
-	uidset_free(&seen->tried);
-	uidset_free(&seen->failed);
+	tries_free(&seen->tries);
 	journal_close(&seen->journal);
 	seen->journal = (struct journal){.salvage = true};
 	if (replay(seen, dir, err) == -1 || journal_keep_damaged(&seen->journal, err) == -1)
@@ -305,8 +268,7 @@ void seen_close(struct seen **out, bool clean)
 	journal_close(&seen->journal);
 	intents_free(&seen->intents);
 	uidset_free(&seen->set);
-	uidset_free(&seen->tried);
-	uidset_free(&seen->failed);
+	tries_free(&seen->tries);
 	if (seen->lock >= 0)
 		close(seen->lock);
 	free(seen);
@@ -324,6 +286,15 @@ static void record_safe(struct seen *seen, const char *token, uint64_t now)
 {
 	happen(seen, (struct record){.tag = 'D', .token = span(token), .since = now,
 	                             .num = seen->set.count});
+}
+
+/* What was recorded last has this fingerprint. */
+static void record_mark(struct seen *seen, uint64_t mark)
+{
+	size_t num = seen->set.count - 1;
+
+	if (mark != 0 && uidset_at(&seen->set, num) != NULL)
+		happen(seen, (struct record){.tag = 'H', .num = num, .octets = mark});
 }
 
 static void record_void(struct seen *seen, const char *token)
@@ -415,6 +386,8 @@ int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_
 			                             .since = now});
 		else if (spool->fate == SPOOL_VOID && intended)
 			record_void(seen, spool->token);
+		if (spool->fate == SPOOL_SAFE && spool->uid.len > 0)
+			record_mark(seen, spool->mark);
 	}
 	return journal_sync(&seen->journal, err);
 }
@@ -424,14 +397,6 @@ int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_
 bool seen_lock_step(const struct seen *seen, uint64_t now)
 {
 	return seen->broke >= DISTRUST_AT && now < seen->broke_at + DISTRUST_FOR;
-}
-
-/* NULL: there was none. */
-static struct seen_entry *find_try(struct uidset *set, struct wire_span uid, uint64_t octets)
-{
-	size_t num;
-
-	return set->live > 0 && uidset_find(set, uid, octets, &num) ? uidset_at(set, num) : NULL;
 }
 
 int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *err)
@@ -445,9 +410,7 @@ int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *e
 int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *attempt,
                  struct error *err)
 {
-	const struct seen_entry *entry = find_try(&seen->tried, uid, octets);
-
-	*attempt = entry != NULL ? entry->missing + 1 : 1;
+	*attempt = tries_given(&seen->tries, uid, octets) + 1;
 	if (uid.len == 0)
 		return 0;
 	happen(seen, (struct record){.tag = 'T', .uid = uid, .octets = octets, .num = *attempt});
@@ -457,37 +420,18 @@ int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint6
 int seen_failed(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t since,
                 struct error *err)
 {
-	const struct seen_entry *entry = find_try(&seen->failed, uid, octets);
-	uint64_t times = entry != NULL ? entry->missing : 0;
+	uint64_t last;
 
 	if (uid.len > 0)
-		happen(seen, (struct record){.tag = 'X', .uid = uid, .octets = octets, .num = times + 1,
-		                             .since = since});
+		happen(seen, (struct record){.tag = 'X', .uid = uid, .octets = octets, .since = since,
+		                             .num = tries_failed(&seen->tries, uid, octets, &last) + 1});
 	return unsynced(seen, err);
 }
 
 uint64_t seen_failures(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *since)
 {
-	const struct seen_entry *entry = NULL;
-
-	if (seen->tried.live > 0)
-		uidset_take(&seen->tried, uid, octets, true);
-	if (seen->failed.live > 0)
-		entry = uidset_take(&seen->failed, uid, octets, true);
-	*since = entry != NULL ? entry->since : 0;
-	return entry != NULL ? entry->missing : 0;
-}
-
-/* Of messages that are not listed any more nobody will ask. */
-static void forget_vanished(struct seen *seen, struct uidset *set, char tag)
-{
-	for (size_t num = 0; num < set->count; num++) {
-		const struct seen_entry *entry = uidset_at(set, num);
-
-		if (entry != NULL && !entry->taken)
-			happen(seen, (struct record){.tag = tag, .uid = {entry->uid, entry->uid_len},
-			                             .octets = entry->octets});
-	}
+	tries_listed(&seen->tries, uid, octets);
+	return tries_failed(&seen->tries, uid, octets, since);
 }
 
 /* -- listings ----------------------------------------------------------------------------- */
@@ -495,8 +439,7 @@ static void forget_vanished(struct seen *seen, struct uidset *set, char tag)
 void seen_take_begin(struct seen *seen)
 {
 	uidset_take_begin(&seen->set);
-	uidset_take_begin(&seen->tried);
-	uidset_take_begin(&seen->failed);
+	tries_listing(&seen->tries);
 	seen->listed = true;
 }
 
@@ -511,6 +454,22 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
 
 	if (uidset_find(&seen->set, uid, octets, &num))
 		happen(seen, (struct record){.tag = 'F', .num = num});
+	return unsynced(seen, err);
+}
+
+int seen_resize(struct seen *seen, const struct seen_entry *entry, uint64_t octets,
+                struct error *err)
+{
+	struct record now = {.tag = 'S', .uid = {entry->uid, entry->uid_len}, .octets = octets,
+	                     .since = entry->since};
+	size_t num;
+
+	forget_outdated(seen);
+	if (uidset_number(&seen->set, entry, &num))
+		happen(seen, (struct record){.tag = 'F', .num = num});
+	now.num = seen->set.count;
+	happen(seen, now);
+	record_mark(seen, entry->mark);
 	return unsynced(seen, err);
 }
 
@@ -531,11 +490,13 @@ static void miss(struct seen *seen, size_t num, uint64_t now)
 
 int seen_missing(struct seen *seen, uint64_t now, struct error *err)
 {
+	struct record r;
+
 	forget_outdated(seen);
 	for (size_t num = 0; num < seen->set.count; num++)
 		miss(seen, num, now);
-	forget_vanished(seen, &seen->tried, 'T');
-	forget_vanished(seen, &seen->failed, 'X');
+	for (size_t num = 0; tries_vanished(&seen->tries, &num, &r);)
+		happen(seen, r);
 	return unsynced(seen, err);
 }
 

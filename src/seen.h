@@ -55,6 +55,11 @@ struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t o
 /* The server said it is deleted (QUIT was answered +OK): forget it.  seen_flush makes it last. */
 int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err);
 
+/* A message that was fetched again is the entry's after all: only its size is another one now.  It
+ * counts as listed.  Not synced. */
+int seen_resize(struct seen *seen, const struct seen_entry *entry, uint64_t octets,
+                struct error *err);
+
 /* Entries that the listing did not have: noted, and forgotten when they are missing for 30 days
  * (servers in trouble list nothing and come back).  A listing that was cut short is not to be
  * given here.  What plan has outdated is forgotten here, or before the next record of a

@@ -120,6 +120,7 @@ void spool_begin(struct spooler *pen, const struct spool_style *style, struct sp
 	pen->begun = false;
 	pen->mid_line = false;
 	pen->quote = (struct wire_mboxrd){0};
+	pen->mark = (struct mark){0};
 	spool->size = 0;
 	spool->fate = SPOOL_HELD;
 }
@@ -128,6 +129,7 @@ int spool_write(struct spooler *pen, const char *text, size_t len, struct error 
 {
 	bool quoting = pen->style->form == SPOOL_MBOXRD;
 
+	mark_add(&pen->mark, text, len);
 	while (len > 0) {
 		size_t n = len < SLICE ? len : SLICE;
 		size_t need = quoting ? WIRE_MBOXRD_ROOM(n) : n;
@@ -164,6 +166,7 @@ int spool_end(struct spooler *pen, struct error *err)
 	pen->len = (size_t)(tail - (pen->buf + FRONT));
 	if (flush(pen, err) == -1)
 		return -1;
+	pen->spool->mark = mark_end(&pen->mark);
 	pen->spool = NULL;
 	return 0;
 }

@@ -15,6 +15,7 @@
 #define SPOOL_H
 
 #include "base.h"
+#include "mark.h"
 #include "wire.h"
 
 #define SPOOL_TOKEN 24 /* hexadecimal digits: 96 random bits, 48 of the run and 48 of its own */
@@ -42,6 +43,7 @@ struct spool {
 	uint64_t at, size;         /* where in fd it stands; bytes, all additions included */
 	char place[128];           /* the destination's word for where it will be: in the intent */
 	enum spool_fate fate;
+	uint64_t mark;             /* fingerprint of its text, by spool_end */
 	uint64_t attempt;          /* which time it is handed out, from 1; only for an MDA */
 };
 
@@ -81,6 +83,7 @@ struct spooler {
 	bool begun;                      /* the front is written */
 	bool mid_line;                   /* the last byte of text was not a LF */
 	struct wire_mboxrd quote;
+	struct mark mark;
 };
 
 /* Begins to write into spool->fd at spool->at; the destination has set both, and the token. */
@@ -90,8 +93,8 @@ void spool_begin(struct spooler *pen, const struct spool_style *style, struct sp
  * the spool. */
 int spool_write(struct spooler *pen, const char *text, size_t len, struct error *err);
 
-/* Ends it: a missing last LF is added, all is handed to the kernel, spool->size and ->sender are
- * set.  Nothing is synced. */
+/* Ends it: a missing last LF is added, all is handed to the kernel; sets spool->size, ->sender and
+ * ->mark.  Nothing is synced. */
 int spool_end(struct spooler *pen, struct error *err);
 
 /* Gives up the message being written; the destination takes away its file. */

@@ -10,7 +10,7 @@
  * The tables are built when somebody asks for the first time, for replaying a journal goes by
  * numbers and needs none.  Nothing here fails; without memory the process ends (base.h).
  *
- * Called by seen.c alone.
+ * Called by seen.c, intents.c and tries.c.
  */
 #include "config.h"
 
@@ -161,7 +161,7 @@ static void need_tables(struct uidset *set)
 	for (set->buckets = MIN_BUCKETS; set->buckets <= set->live;)
 		set->buckets *= 2;
 	set->heads = xcalloc(TABLES * set->buckets, sizeof *set->heads);
-	for (size_t num = 0; num < set->count; num++) {
+	for (size_t num = set->count; num-- > 0;) { /* so of several alike the oldest is found first */
 		const struct seen_entry *entry = set->slots[num].entry;
 
 		if (entry == NULL)
@@ -236,6 +236,18 @@ void uidset_forget(struct uidset *set, size_t num)
 		return;
 	set->slots[num].entry = NULL;
 	set->live--;
+}
+
+bool uidset_number(struct uidset *set, const struct seen_entry *entry, size_t *num)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		*num = (set->asked + i) % set->count;
+		if (set->slots[*num].entry == entry) {
+			set->asked = *num + 1;
+			return true;
+		}
+	}
+	return false;
 }
 
 void uidset_renumber(struct uidset *set)

@@ -18,12 +18,12 @@
 struct seen_entry {
 	uint64_t octets;  /* by LIST at that time */
 	uint64_t since;   /* wall clock of the delivery, s */
-	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it.  In seen.c's
-	                   * sets of messages that were tried: how often */
+	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it */
 	bool taken;       /* matched by a message of the present listing, or delivered since it came */
 	bool contested;   /* more messages asked for its UID and size than there are entries */
 	bool outdated;    /* set by plan: its message is another one by now and is fetched again, so
 	                   * the entry is forgotten before that one's delivery is recorded */
+	uint64_t mark;    /* fingerprint of its text (mark.h); 0: not known */
 	uint16_t uid_len; /* at most WIRE_MAX_UID */
 	char uid[];       /* not NUL-terminated */
 };
@@ -40,6 +40,7 @@ struct uidset {
 	uint32_t *heads;             /* of the lists entries are found by; NULL: not built */
 	size_t buckets;
 	uint64_t key[4];
+	size_t asked;                /* where uidset_number looks first: they come in order */
 };
 
 /* Makes an entry that is no member yet. */
@@ -52,6 +53,9 @@ void uidset_add(struct uidset *set, struct seen_entry *entry);
 struct seen_entry *uidset_at(const struct uidset *set, uint64_t num);
 
 void uidset_forget(struct uidset *set, size_t num);
+
+/* The number of a member: false where it is none, or none any more. */
+bool uidset_number(struct uidset *set, const struct seen_entry *entry, size_t *num);
 
 /* Numbers anew, from 0 and without gaps, in the same order. */
 void uidset_renumber(struct uidset *set);
