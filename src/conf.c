@@ -454,11 +454,16 @@ static void build(struct scan *scan, struct conf *conf)
 	}
 }
 
-/* A secret must be for its owner's eyes alone; without one the file may be seen. */
+/* A secret must be for its owner's eyes alone; without one the file may be seen.  Nobody else may
+ * write it: it names programs that are run. */
 static void check_privacy(struct scan *scan, int fd, const char *path)
 {
 	struct error err = {0};
+	struct stat st;
 
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH))
+		problem(scan, 1, "%s can be written by everybody (mode %03o), who could choose programs "
+		        "to be run as you: chmod go-w %s", path, (unsigned)st.st_mode & 0777, path);
 	for (size_t i = 0; i < scan->count; i++) {
 		if (scan->settings[i].row->type != OPTION_SECRET)
 			continue;

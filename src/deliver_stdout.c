@@ -15,6 +15,7 @@
 #include "deliver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -24,7 +25,10 @@ static const char output_name[] = "standard output";
 static int stdout_open(struct deliver *d, struct error *err)
 {
 	d->path = "";
-	if (lseek(STDOUT_FILENO, 0, SEEK_CUR) == -1 && errno == EBADF)
+	int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+	/* where it was closed, main has put something unwritable in its place */
+	if (flags == -1 || (flags & O_ACCMODE) == O_RDONLY)
 		return error_set(err, ERR_CANTCREATE, "%s is closed", output_name);
 	return 0;
 }

@@ -31,8 +31,8 @@ int file_write(int fd, const char *bytes, size_t len, const char *what, struct e
 int file_write_at(int fd, const char *bytes, size_t len, off_t at, const char *what,
                   struct error *err);
 
-/* Copies len bytes from in at in_at to out at out_at (copy_file_range, sendfile, or read and
- * write).  out_at -1: at the current offset, for pipes.  An early end of in is ERR_IO. */
+/* Copies len bytes from in at in_at to out at out_at (copy_file_range, or read and write).  out_at
+ * -1: at the current offset, for pipes.  An early end of in is ERR_IO. */
 int file_copy(int in, off_t in_at, int out, off_t out_at, uint64_t len, const char *what,
               struct error *err);
 

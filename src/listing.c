@@ -15,6 +15,11 @@
 
 #include <stdlib.h>
 
+/* RFC 1939 section 7 has UIDs of 70 bytes at most.  Longer ones are taken while there is room, so
+ * that a liar cannot make us hold a gigabyte of them; uid_at has 32 bits. */
+#define USUAL_UID 72
+#define SPARE_UIDS (16u << 20)
+
 void listing_init(struct listing *listing, uint32_t count, uint64_t octets)
 {
 	if (count > WIRE_MAX_COUNT)
@@ -22,9 +27,7 @@ void listing_init(struct listing *listing, uint32_t count, uint64_t octets)
 	*listing = (struct listing){.count = count, .octets = octets};
 	if (count > 0)
 		listing->messages = xcalloc(count, sizeof *listing->messages);
-	/* uid_at has 32 bits. */
-	listing->uids.max = (uint64_t)count * WIRE_MAX_UID < UINT32_MAX ? (size_t)count * WIRE_MAX_UID
-	                                                                : UINT32_MAX;
+	listing->uids.max = (size_t)count * USUAL_UID + SPARE_UIDS;
 }
 
 void listing_free(struct listing *listing)

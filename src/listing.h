@@ -5,7 +5,8 @@
  *
  * Servers contradict themselves; a message is believed where STAT's count covers its number.
  * Lines that are malformed, out of range, or repeat a number are counted in bad and passed
- * over.  Memory: 40 bytes and the UID for each message STAT announced, at most WIRE_MAX_COUNT.
+ * over.  Memory: 56 bytes for each message STAT announced, at most WIRE_MAX_COUNT, and the UIDs, at
+ * most 72 bytes for each and 16 MiB.
  */
 #ifndef LISTING_H
 #define LISTING_H

@@ -2,7 +2,7 @@
 /*
  * worker.h - the life of one account's process, from its fork to its exit.
  *
- * Its nine steps are a list in worker.c, and their order is the security design: programs of
+ * Its steps are a list in worker.c, and their order is the security design: programs of
  * the user run before anything hostile is read, and nothing is executed after that.
  */
 #ifndef WORKER_H
