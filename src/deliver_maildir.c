@@ -6,10 +6,11 @@
  * copied.  A group is synced (files, then tmp/), its names are journalled as intents, then
  * each is renamed without replacing anything, and new/ is synced once.
  *
- * After a crash an intended name is in tmp/ (whole: it was synced before the intent; it is
- * renamed now), in new/, or in cur/ with flags where a mail reader was quicker; a name that is
- * nowhere was never delivered, or was moved on by a reader: it is fetched again, for a second
- * copy is better than none.  Files in tmp/ that bear the run's digits and no intent are swept.
+ * After a crash an intended name is in new/, in cur/ with flags where a mail reader was quicker, or
+ * in tmp/ alone (whole: it was synced before the intent; it is renamed now).  In tmp/ and in one of
+ * them is what was linked and not unlinked yet.  A name that is nowhere was never delivered, or was
+ * moved on by a reader: it is fetched again, for a second copy is better than none.  All else in
+ * tmp/ that bears the run's digits is swept.
  *
  * Names: SECONDS.MmicrosecondsPpidRtoken.host, as cr.yp.to/proto/maildir.html has it; the token is
  * 96 random bits, so neither clock, pid nor host must be unique.
@@ -33,6 +34,7 @@
 /* Descriptors of the directories that matter; -1 where not open. */
 struct maildir {
 	int tmp, new, cur;
+	bool used;   /* something was made in tmp/ */
 	bool litter; /* something in tmp/ could not be removed */
 	char host[64];
 };
@@ -99,8 +101,12 @@ static int maildir_open(struct deliver *d, struct error *err)
 static bool maildir_close(struct deliver *d)
 {
 	struct maildir *m = d->own;
+	struct error ignored;
 	bool clean = m == NULL || !m->litter;
 
+	/* A name that left tmp/ can come back with a power cut, and nobody will know of it. */
+	if (clean && m != NULL && m->used)
+		clean = file_sync_dir(m->tmp, d->path, &ignored) == 0;
 	if (m != NULL)
 		close_parts(m);
 	free(m);
@@ -122,6 +128,7 @@ static int maildir_spool(struct deliver *d, struct spool *spool, struct error *e
 	spool->fd = openat(m->tmp, spool->place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	if (spool->fd == -1)
 		return error_sys(err, error_kind_of(errno), "create %s/tmp/%s", d->path, spool->place);
+	m->used = true;
 	return 0;
 }
 
@@ -269,24 +276,43 @@ static void sweep_one(void *arg, const char *name)
 		sweep->sys = errno;
 }
 
-/* Brings what stands whole in tmp/ to new/, and finds what is there already. */
+/* Finds what is delivered already: in new/ first, for from there it goes to cur/. */
+static int find_delivered(struct maildir *m, struct spool_past *past, struct error *err)
+{
+	for (size_t i = 0; i < past->count; i++) {
+		int here = is_in(m->new, past->intents[i].place, err);
+
+		if (here == -1)
+			return -1;
+		past->intents[i].fate = here ? SPOOL_SAFE : SPOOL_UNSURE;
+	}
+	return for_each_entry(m->cur, find_read_one, past, err);
+}
+
+/* Brings what stands in tmp/ alone to new/.  What is delivered and in tmp/, too, is swept: there a
+ * rename that was done as link and unlink has been cut in two. */
 static int roll_forward(struct maildir *m, struct spool_past *past, struct error *err)
 {
 	for (size_t i = 0; i < past->count; i++) {
-		const char *name = past->intents[i].place;
-		int here = is_in(m->new, name, err), waiting = is_in(m->tmp, name, err);
+		struct spool_intent *intent = &past->intents[i];
+		const char *name = intent->place;
+		int waiting;
 
-		past->intents[i].fate = SPOOL_UNSURE;
-		if (here == -1 || waiting == -1)
-			return -1;
-		if (here)
-			unlinkat(m->tmp, name, 0); /* a rename done as link and unlink was cut in two */
-		else if (!waiting)
+		if (intent->fate == SPOOL_SAFE)
 			continue;
-		else if (file_publish(m->tmp, name, m->new, name, err) == -1)
+		waiting = is_in(m->tmp, name, err);
+		if (waiting == -1 || (waiting && file_publish(m->tmp, name, m->new, name, err) == -1))
 			return -1;
-		past->intents[i].fate = SPOOL_SAFE;
+		intent->fate = waiting ? SPOOL_SAFE : SPOOL_VOID;
 	}
+	return 0;
+}
+
+/* In the order of a message's way: what has left new/ is in cur/. */
+static int sync_delivered(struct maildir *m, struct spool_past *past, struct error *err)
+{
+	if (file_sync_dir(m->cur, past->path, err) == -1)
+		return -1;
 	return file_sync_dir(m->new, past->path, err);
 }
 
@@ -294,14 +320,10 @@ static int settle_all(struct maildir *m, struct spool_past *past, struct error *
 {
 	struct sweep sweep = {.tmp = m->tmp};
 
-	if (past->count > 0) {
-		if (roll_forward(m, past, err) == -1 ||
-		    for_each_entry(m->cur, find_read_one, past, err) == -1)
-			return -1;
-		for (size_t i = 0; i < past->count; i++)
-			if (past->intents[i].fate == SPOOL_UNSURE)
-				past->intents[i].fate = SPOOL_VOID;
-	}
+	if (past->count > 0 &&
+	    (find_delivered(m, past, err) == -1 || roll_forward(m, past, err) == -1 ||
+	     sync_delivered(m, past, err) == -1))
+		return -1;
 	snprintf(sweep.mark, sizeof sweep.mark, "R%s", past->run);
 	if (for_each_entry(m->tmp, sweep_one, &sweep, err) == -1)
 		return -1;

@@ -138,6 +138,7 @@ static int mbox_open(struct deliver *d, struct error *err)
 	if (fd == -1)
 		return error_wrap(err, "mbox");
 	close(fd);
+	mboxlock_sweep(d->path, NULL); /* there may be nothing to deliver, and so no other sweep */
 	sweep_stages(d);
 	m = xcalloc(1, sizeof *m);
 	m->stage = -1;
@@ -330,7 +331,6 @@ static int mbox_settle(const struct deliver *d, struct spool_past *past, struct 
 	int rc = 0;
 
 	set_fates(past, SPOOL_UNSURE);
-	mboxlock_sweep(past->path, past->run);
 	if (past->count > 0)
 		rc = mboxlock_take(&lock, past->path, false, &why);
 	if (rc == -1 && why.sys == ENOENT) {
@@ -341,6 +341,8 @@ static int mbox_settle(const struct deliver *d, struct spool_past *past, struct 
 	}
 	if (!mboxlock_release(&lock) && rc == 0)
 		rc = error_set(&why, ERR_IO, "cannot remove %s.lock", past->path);
+	if (rc == 0)
+		mboxlock_sweep(past->path, past->run);
 	if (rc == 0)
 		rc = remove_stage(d, past->run, &why);
 	if (rc == -1) {

@@ -9,8 +9,8 @@
  * PATH.lock holds "PID\nRUN\n".  One that a crash left is broken when it is older than five minutes
  * and its process is gone or was a mailhaul, or at once when its run is known to be dead; it is
  * renamed first and looked at again, so that a fresh lock that was made in this moment is put back
- * and not removed.  What is waited for is broken with the fcntl lock held, so whoever honours
- * that cannot be hurt.
+ * and not removed.  But for that of a dead run the fcntl lock is held meanwhile, so whoever honours
+ * it cannot be hurt.
  *
  * On failure nothing is held.  A time stamp of the mbox is never set, and reading it here leaves
  * the access time alone, by which mail readers know new mail.
@@ -143,8 +143,7 @@ static int sync_name(const char *path, struct error *err)
 
 /* -- PATH.lock ---------------------------------------------------------------------------- */
 
-/* A second line that names a run.  Its process held the fcntl lock, which is ours by now; its
- * number may be anybody's after a power cut. */
+/* A second line that names a run: a mailhaul's, which held the fcntl lock as long as it lived. */
 static bool names_run(const char *lines)
 {
 	size_t n = lines[0] == '\n' ? strspn(lines + 1, "0123456789abcdef") : 0;
@@ -155,8 +154,10 @@ static bool names_run(const char *lines)
 /* Judges a dotlock by what is in it; run is one that is known to be dead, or NULL.  An empty one is
  * what a crash between making and writing leaves, one of zeros what a power cut before the bytes
  * were on the disk.  Our own number is nobody else's: we do not hold it, or we would not ask.
- * *ours: it is that run's. */
-static bool is_abandoned(const char *name, const char *run, struct stat *st, bool *ours)
+ * locked: we hold the fcntl lock, so no mailhaul does, and a number that lives is somebody else's
+ * since a reboot; without it only that run's is abandoned.  *ours: it is that run's. */
+static bool is_abandoned(const char *name, const char *run, bool locked, struct stat *st,
+                         bool *ours)
 {
 	char text[64];
 	int fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -175,8 +176,8 @@ static bool is_abandoned(const char *name, const char *run, struct stat *st, boo
 	line = strcspn(text, "\n");
 	*ours = run != NULL && text[line] == '\n' &&
 	        strncmp(text + line + 1, run, strlen(run)) == 0;
-	if (*ours)
-		return true;
+	if (*ours || !locked)
+		return *ours;
 	if (time(NULL) - st->st_mtime <= STALE_S)
 		return false;
 	if (n == 0 || text[0] == '\0' || names_run(text + line))
@@ -186,8 +187,7 @@ static bool is_abandoned(const char *name, const char *run, struct stat *st, boo
 	return (pid_t)pid == getpid() || (kill((pid_t)pid, 0) == -1 && errno == ESRCH);
 }
 
-/* Takes an abandoned dotlock away: the one that was judged, and no other.  locked: the fcntl lock
- * is held; without it only that run's may go. */
+/* Takes an abandoned dotlock away: the one that was judged, and no other. */
 static void break_stale(const char *name, const char *run, bool locked)
 {
 	struct stat judged, moved;
@@ -195,7 +195,7 @@ static void break_stale(const char *name, const char *run, bool locked)
 	char chance[9], suffix[16], *aside;
 	bool ours = false;
 
-	if (!is_abandoned(name, run, &judged, &ours) || (!locked && !ours))
+	if (!is_abandoned(name, run, locked, &judged, &ours))
 		return;
 	if (ours) { /* only who has the account's journal may, and that is us: nobody is in the way */
 		unlink(name);
@@ -376,8 +376,19 @@ bool mboxlock_release(struct mboxlock *lock)
 
 void mboxlock_sweep(const char *path, const char *run)
 {
+	struct error ignored;
 	char *name = name_with(path, ".lock");
+	struct stat st;
+	int fd;
 
-	break_stale(name, run, false);
+	if (lstat(name, &st) == 0) {
+		bool opened = open_checked(path, false, &fd, &ignored) == 1;
+
+		break_stale(name, run, opened && take_fcntl(fd, path, &ignored) == 1);
+		if (opened)
+			close(fd);
+	}
+	if (run != NULL) /* nobody will know whose it was, should a power cut bring it back */
+		sync_name(path, &ignored);
 	free(name);
 }

@@ -39,7 +39,8 @@ int mboxlock_take(struct mboxlock *lock, const char *path, bool create, struct e
  * could not be removed, so mboxlock_sweep has to, once this process is dead. */
 bool mboxlock_release(struct mboxlock *lock);
 
-/* Removes a dotlock that bears this run, which the caller knows to be dead, at once. */
+/* Removes a dotlock that a crash left, without waiting: one that bears run, which the caller knows
+ * to be dead, at once and durably; another one, or with run NULL, where mboxlock_take would. */
 void mboxlock_sweep(const char *path, const char *run);
 
 #endif

@@ -136,7 +136,7 @@ struct claim {
 };
 
 struct settler {
-	const char *path;
+	const char *path, *run;
 	int mbox, stage; /* the stage is -1 where it is gone */
 	struct claim *claims;
 	size_t count;
@@ -229,26 +229,38 @@ static int compare_body(const struct settler *s, struct claim *c, uint64_t at, s
 	return compare(s, theirs + 2, ours, ours < end ? end - ours : 0, &c->found, err);
 }
 
-/* Looks for it anywhere: the mbox was rewritten.  Without the stage nobody could tell a whole
- * mail from a torn one: it is fetched again, for a second copy is better than none. */
-static int search(const struct settler *s, struct claim *c, struct error *err)
+static bool is_of(const struct claim *c, const struct mboxplace *group)
+{
+	return c->place.ino == group->ino && c->place.start == group->start;
+}
+
+/* Looks for the messages of a group anywhere: the mbox was rewritten.  Tokens begin with the run's
+ * digits, so one look at the file finds all.  Without the stage nobody could tell a whole mail from
+ * a torn one: it is fetched again, for a second copy is better than none. */
+static int search(const struct settler *s, const struct mboxplace *group, struct error *err)
 {
 	uint64_t at = 0;
 	int rc = 0;
 
-	while (c->staged && c->found != FOUND_WHOLE &&
-	       (rc = find(s->mbox, at, c->intent->token, s->path, &at, err)) == 1) {
-		if (compare_body(s, c, at, err) == -1)
-			return -1;
-		at += SPOOL_TOKEN;
-	}
-	c->intent->fate = c->found == FOUND_WHOLE ? SPOOL_SAFE : SPOOL_VOID;
-	return rc == -1 ? -1 : 0;
-}
+	while (s->stage >= 0 && (rc = find(s->mbox, at, s->run, s->path, &at, err)) == 1) {
+		char token[SPOOL_TOKEN + 1] = "";
 
-static bool is_of(const struct claim *c, const struct mboxplace *group)
-{
-	return c->place.ino == group->ino && c->place.start == group->start;
+		if (read_at(s->mbox, token, SPOOL_TOKEN, at, s->path, err) == -1)
+			return -1;
+		for (size_t i = 0; i < s->count; i++) {
+			struct claim *c = &s->claims[i];
+
+			if (is_of(c, group) && c->staged && c->found != FOUND_WHOLE &&
+			    strcmp(c->intent->token, token) == 0 && compare_body(s, c, at, err) == -1)
+				return -1;
+		}
+		at++;
+	}
+	for (size_t i = 0; i < s->count; i++)
+		if (is_of(&s->claims[i], group))
+			s->claims[i].intent->fate =
+				s->claims[i].found == FOUND_WHOLE ? SPOOL_SAFE : SPOOL_VOID;
+	return rc;
 }
 
 /* Every byte of the region is ours or a newline we reserved: brings what is missing. */
@@ -290,32 +302,48 @@ static int cut_reserved(const struct settler *s, uint64_t start, uint64_t size, 
 	return 1;
 }
 
-/* A power cut in the reservation can leave a file that has grown but whose bytes never reached the
- * disk: there are zeros.  A region begins with mail or with newlines, so zeros there are newlines
- * that got lost; the two bytes before it are newlines, too.  Synced, as a reservation is. */
-static int mend_reserved(const struct settler *s, uint64_t start, uint64_t end, struct error *err)
+/* Goes behind newlines, and before end behind zeros, too. */
+static int skip_blank(const struct settler *s, uint64_t *at, uint64_t end, bool *zeros,
+                      struct error *err)
 {
 	char bytes[CHUNK];
-	uint64_t at = start < 2 ? 0 : start - 2;
-	size_t blank = 0;
-	ssize_t n = 0;
-	bool mended = false;
+	ssize_t n, i;
 
-	for (; at < end && blank == (size_t)n; at += blank) {
-		n = read_at(s->mbox, bytes, end - at < CHUNK ? (size_t)(end - at) : CHUNK, at, s->path,
-		            err);
-		if (n <= 0)
-			break;
-		for (blank = 0; blank < (size_t)n && (bytes[blank] == '\n' || bytes[blank] == '\0');)
-			blank++;
-		if (memchr(bytes, '\0', blank) == NULL)
-			continue;
-		memset(bytes, '\n', blank);
-		if (file_write_at(s->mbox, bytes, blank, (off_t)at, s->path, err) == -1)
+	do {
+		n = read_at(s->mbox, bytes, CHUNK, *at, s->path, err);
+		for (i = 0; i < n && (bytes[i] == '\n' || (bytes[i] == '\0' && *at + (uint64_t)i < end));
+		     i++)
+			*zeros = *zeros || bytes[i] == '\0';
+		*at += n == -1 ? 0 : (uint64_t)i;
+	} while (n > 0 && i == n);
+	return n == -1 ? -1 : 0;
+}
+
+/* A power cut in the reservation can leave a file that has grown but whose bytes never reached the
+ * disk: there are zeros.  From the two newlines before it on the region is newlines and zeros then,
+ * and the file ends, or another program's mail begins: so the zeros are newlines that got lost.
+ * Anything else is not what we left, and is let be.  Synced, as a reservation is. */
+static int mend_reserved(const struct settler *s, uint64_t start, uint64_t end, struct error *err)
+{
+	char bytes[CHUNK] = "";
+	uint64_t at = start < 2 ? 0 : start - 2, stop = at;
+	bool zeros = false;
+	ssize_t n;
+
+	if (skip_blank(s, &stop, end, &zeros, err) == -1 ||
+	    (n = read_at(s->mbox, bytes, 5, stop, s->path, err)) == -1)
+		return -1;
+	if (!zeros || (n > 0 && memcmp(bytes, "From ", 5) != 0))
+		return 0;
+	memset(bytes, '\n', CHUNK);
+	if (stop > end)
+		stop = end;
+	for (; at < stop; at += (uint64_t)n) {
+		n = stop - at < CHUNK ? (ssize_t)(stop - at) : CHUNK;
+		if (file_write_at(s->mbox, bytes, (size_t)n, (off_t)at, s->path, err) == -1)
 			return -1;
-		mended = true;
 	}
-	return n == -1 ? -1 : mended ? file_sync(s->mbox, s->path, err) : 0;
+	return file_sync(s->mbox, s->path, err);
 }
 
 /* Where the group ends. */
@@ -360,14 +388,11 @@ static int judge_group(const struct settler *s, const struct mboxplace *group, s
 		return fill_holes(s, group, err);
 	if (group->ino == st.st_ino && group->start <= size && size < end)
 		rc = cut_reserved(s, group->start, size, err);
-	for (size_t i = 0; i < s->count && rc != -1; i++) {
-		if (!is_of(&s->claims[i], group))
-			continue;
-		if (rc == 1)
+	if (rc == 0)
+		return search(s, group, err);
+	for (size_t i = 0; i < s->count && rc == 1; i++)
+		if (is_of(&s->claims[i], group))
 			s->claims[i].intent->fate = SPOOL_VOID;
-		else
-			rc = search(s, &s->claims[i], err);
-	}
 	return rc == -1 ? -1 : 0;
 }
 
@@ -402,7 +427,8 @@ static int read_claims(struct settler *s, struct spool_past *past, struct error 
 int mboxplace_settle(int mbox, const char *path, int stage, struct spool_past *past,
                      struct error *err)
 {
-	struct settler s = {.path = path, .mbox = mbox, .stage = stage, .count = past->count};
+	struct settler s = {.path = path, .run = past->run, .mbox = mbox, .stage = stage,
+	                    .count = past->count};
 	int rc;
 
 	s.claims = xcalloc(s.count, sizeof *s.claims);

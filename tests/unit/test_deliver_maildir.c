@@ -8,6 +8,7 @@
 #include "deliver.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -30,6 +31,29 @@ static const char *in_box(const char *part, const char *name)
 	turn = (turn + 1) % 4;
 	snprintf(path[turn], sizeof path[turn], "%s/%s/%s", box, part, name);
 	return path[turn];
+}
+
+/* Syncs of directories are not done but written down, as inodes, and they can fail. */
+static ino_t synced[8];
+static size_t syncs;
+static bool sync_fails;
+
+int fsync(int fd)
+{
+	struct stat st;
+
+	errno = EIO;
+	if (sync_fails || fstat(fd, &st) == -1)
+		return -1;
+	synced[syncs++ % 8] = st.st_ino;
+	return 0;
+}
+
+static ino_t ino_of(const char *part)
+{
+	struct stat st;
+
+	return stat(in_box(part, ""), &st) == 0 ? st.st_ino : 0;
 }
 
 static bool is_there(const char *part, const char *name)
@@ -145,6 +169,31 @@ static void test_failures(void)
 	EQUAL(err.kind, ERR_CANTCREATE, "its kind");
 }
 
+/* What has left tmp/ has left it for good before the run counts as clean. */
+static void test_close(void)
+{
+	struct account account;
+	struct deliver d;
+	struct spool spool;
+
+	for (int fails = 0; fails < 2; fails++) {
+		for (int used = 0; used < 2; used++) {
+			fresh(&d, &account);
+			if (used)
+				spool_one(&d, &spool, "x\n");
+			if (used)
+				deliver_drop(&d, &spool);
+			syncs = 0;
+			sync_fails = fails;
+			EQUAL(d.ops->close(&d), !(fails && used), used ? "used" : "not used");
+			sync_fails = false;
+			OK(syncs == (used && !fails) && (syncs == 0 || synced[0] == ino_of("tmp")),
+			   "synced where it must be");
+			spooler_free(&d.pen);
+		}
+	}
+}
+
 /* Where a message stood when the process died, and where it must be after settle. */
 static void test_settle(void)
 {
@@ -180,7 +229,10 @@ static void test_settle(void)
 	past.count = 6;
 	close(open(in_box("tmp", "17.M9P1R" RUN "999999999999.host"), O_CREAT | O_WRONLY, 0600));
 	close(open(in_box("tmp", "17.M9P1Rffffffffffff999999999999.host"), O_CREAT | O_WRONLY, 0600));
+	syncs = 0;
 	EQUAL(d.ops->settle(&d, &past, &err), 0, "settle");
+	OK(syncs == 3 && synced[0] == ino_of("cur") && synced[1] == ino_of("new") &&
+	       synced[2] == ino_of("tmp"), "what is found or brought there is durable");
 	for (size_t i = 0; i < 6; i++) {
 		char with[1024];
 
@@ -197,6 +249,47 @@ static void test_settle(void)
 	for (size_t i = 0; i < 6; i++)
 		EQUAL(intents[i].fate, rows[i].fate, "and the same");
 	done(&d);
+}
+
+/* A file system that cannot rename without replacing: the name was linked, and then the process
+ * died.  Whatever a reader made of it, there is no second copy; and no link of others makes a mail
+ * count as delivered. */
+static void test_settle_linked(void)
+{
+	static const struct {
+		const char *name, *part, *suffix;
+		bool is_new; /* and brought there by settle */
+	} rows[] = {
+		{"not read yet", "new", "", false},
+		{"read by now", "cur", ":2,S", false},
+		{"moved to cur without flags", "cur", "", false},
+		{"a copy by hard links", "..", "-copy", true},
+	};
+	static const char place[] = "17.M1P1R" RUN "000000000001.host";
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct spool_intent intent = {.place = place};
+		struct spool_past past = {.path = box, .run = RUN, .intents = &intent, .count = 1};
+		struct account account;
+		struct error err = {0};
+		struct deliver d;
+		char with[200];
+
+		fresh(&d, &account);
+		snprintf(with, sizeof with, "%s%s", place, rows[i].suffix);
+		close(open(in_box("tmp", place), O_CREAT | O_WRONLY, 0600));
+		OK(link(in_box("tmp", place), in_box(rows[i].part, with)) == 0, rows[i].name);
+		for (int k = 0; k < 2; k++) {
+			EQUAL(d.ops->settle(&d, &past, &err), 0, "settle");
+			EQUAL(intent.fate, SPOOL_SAFE, "safe");
+			EQUAL(count("tmp"), 0, "tmp is empty");
+			OK(is_there(rows[i].part, with), "it stays where it is");
+			EQUAL(count("new") + count("cur"), 1, "once");
+			EQUAL(is_there("new", place), rows[i].is_new || rows[i].part[0] == 'n', "new or read");
+		}
+		unlink(in_box("..", with));
+		done(&d);
+	}
 }
 
 static void test_settle_gone(void)
@@ -218,7 +311,9 @@ int main(void)
 	snprintf(box, sizeof box, "%s/box", base);
 	test_steps();
 	test_failures();
+	test_close();
 	test_settle();
+	test_settle_linked();
 	test_settle_gone();
 	remove_tree(base);
 	return tap_end();

@@ -91,6 +91,28 @@ static void test_open(void)
 	done(&d);
 }
 
+/* PATH.lock of a mailhaul that nobody knows any more: it goes even where nothing is delivered. */
+static void test_dotlock(void)
+{
+	struct timespec old[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+	char lock[200], text[64];
+
+	snprintf(lock, sizeof lock, "%s.lock", box);
+	snprintf(text, sizeof text, "%ld\n0123456789ac\n", (long)getppid());
+	for (int young = 0; young < 2; young++) {
+		struct deliver d = destination(RUN, true);
+		struct error err = {0};
+
+		fresh(old_mail, sizeof old_mail - 1);
+		put(lock, text, strlen(text), O_TRUNC);
+		if (!young)
+			utimensat(AT_FDCWD, lock, old, 0);
+		EQUAL(d.ops->open(&d, &err), 0, "open");
+		EQUAL(unlink(lock), young ? 0 : -1, young ? "a young one stays" : "an old one is gone");
+		done(&d);
+	}
+}
+
 /* Messages that are dropped leave no trace, and the stage is used again. */
 static void test_stage(void)
 {
@@ -349,6 +371,7 @@ int main(void)
 		return 99;
 	test_bytes();
 	test_open();
+	test_dotlock();
 	test_stage();
 	test_syncs();
 	test_faults(FAIL_ONCE);

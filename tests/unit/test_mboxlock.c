@@ -381,25 +381,62 @@ static void test_stale(void)
 	clear();
 }
 
-/* The lock file of a run that is known to be dead goes at once, and no other. */
+static bool dir_synced;
+
+int fsync(int fd)
+{
+	struct stat st;
+
+	dir_synced = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+	return 0;
+}
+
+/* What is swept by which run; free: nobody holds the fcntl lock. */
 static void test_sweep(void)
 {
+	static const char ours[] = "0123456789ab";
 	static const struct {
-		const char *text;
-		bool swept;
+		const char *name, *text, *run;
+		time_t age;
+		bool free, swept;
 	} rows[] = {
-		{"1\n0123456789ab\n", true}, {"1\n0123456789ac\n", false}, {"1\n", false},
-		{"0123456789ab\n", false},    {"", false},
+		{"of the dead run", "1\n0123456789ab\n", ours, 0, true, true},
+		{"likewise, mbox in use", "1\n0123456789ab\n", ours, 0, false, true},
+		{"of another run", "1\n0123456789ac\n", ours, 0, true, false},
+		{"of another run, old", "1\n0123456789ac\n", ours, 400, true, true},
+		{"likewise, mbox in use", "1\n0123456789ac\n", ours, 400, false, false},
+		{"no run", "1\n", ours, 400, true, false},
+		{"the run first", "0123456789ab\n", ours, 400, true, false},
+		{"empty", "", ours, 0, true, false},
+		{"of any run", "1\n0123456789ab\n", NULL, 0, true, false},
+		{"of any run, old", "1\n0123456789ab\n", NULL, 400, true, true},
+		{"likewise, mbox in use", "1\n0123456789ab\n", NULL, 400, false, false},
+		{"empty, old", "", NULL, 400, true, true},
+		{"likewise, mbox in use", "", NULL, 400, false, false},
+		{"alive, old", "1\n", NULL, 4000, true, false},
 	};
-	struct mboxlock lock = {.run = "0123456789ab"};
+	struct mboxlock lock = {.run = ours};
 	struct error err = {0};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct flock all = {.l_type = F_WRLCK};
+		int fd;
+
+		put(box, "");
+		fd = open(box, O_RDWR);
+		OK(rows[i].free || fcntl(fd, F_OFD_SETLK, &all) == 0, rows[i].name);
 		put(dot, rows[i].text);
-		mboxlock_sweep(box, "0123456789ab");
+		age(dot, rows[i].age);
+		dir_synced = false;
+		mboxlock_sweep(box, rows[i].run);
 		EQUAL(is_there(dot), !rows[i].swept, rows[i].text);
+		EQUAL(dir_synced, rows[i].run != NULL, "durably");
+		close(fd);
+		clear();
 	}
-	clear();
+	dir_synced = false;
+	mboxlock_sweep(box, ours);
+	OK(dir_synced, "one that was there a moment ago does not come back");
 	mboxlock_sweep(box, "0123456789ab");
 	EQUAL(mboxlock_take(&lock, box, true, &err), 0, "locked as that run");
 	mboxlock_sweep(box, "0123456789ab");

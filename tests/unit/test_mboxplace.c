@@ -236,6 +236,47 @@ static void test_zeros(void)
 	EQUAL(bad, 0, "zeros where newlines were reserved");
 }
 
+/* Zeros in the mail of others, where our region would be.  Nothing of ours was written. */
+static void test_zeros_of_others(void)
+{
+	static const struct {
+		const char *name;
+		size_t zeros;
+		const char *then;
+	} rows[] = {
+		{"some, and the mail goes on", 1000, "end\n\n"},
+		{"all but the last byte of the region", 0, "x\n\n"},
+		{"more than the region", 2 * BIG, ""},
+		{"and more, then another mail", 2 * BIG, late_mail},
+	};
+	struct error err = {0};
+	struct str want, got;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		size_t zeros = rows[i].zeros;
+
+		fresh(old_mail, sizeof old_mail - 1);
+		*book = (struct book){0};
+		die_at = PREPARED;
+		OK(killed(child_delivers, NEVER, 0) && book->intended, rows[i].name);
+		die_at = NOWHERE;
+		for (int k = 0; k < MAILS && rows[i].zeros == 0; k++)
+			zeros += book->spools[k].size - (k == 0);
+		want = slurp(box);
+		while (want.len < sizeof old_mail - 1 + zeros)
+			str_add(&want, "\0", 1);
+		str_puts(&want, rows[i].then);
+		put(box, want.s, want.len, O_TRUNC);
+		EQUAL(settle(RUN, &err), 0, "settle");
+		got = slurp(box);
+		OK(got.len == want.len && memcmp(got.s, want.s, want.len) == 0, "not a byte is touched");
+		for (size_t k = 0; k < MAILS; k++)
+			EQUAL(book->fates[k], SPOOL_VOID, "ours is void");
+		str_free(&want);
+		str_free(&got);
+	}
+}
+
 /* The token is found wherever it lies across the pieces in which the file is read. */
 static void test_token_anywhere(void)
 {
@@ -321,6 +362,7 @@ int main(void)
 	test_second_kills(APPENDS);
 	test_blank_lines();
 	test_zeros();
+	test_zeros_of_others();
 	test_token_anywhere();
 	test_places();
 	test_settle_refuses();
