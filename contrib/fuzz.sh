@@ -6,13 +6,15 @@
 # (default: ./fuzz) and runs each for RUNS executions, or for SECONDS (default: 60), one after
 # another.  What was found interesting stays in DIR/corpus and is where the next call goes on.
 #
-# One line for each target: executions, executions a second, findings.  An input that breaks
-# something is in DIR/findings, the end of what the target said is shown.  The last line is
+# One line for each target: "wire: 10000000 executions, 0 findings (70000 a second)".  An input that
+# breaks something is in DIR/findings, the end of what the target said is shown.  The last line is
 # "N executions, N findings" over all; the exit status is 0 if there were none.
 #
 # Needs clang with its run-time libraries, pkg-config, the program's own libraries, and config.h as
-# configure makes it: it is called by `make fuzz`, in the build directory.  CLANG, JOBS and
-# FUZZ_FLAGS (more options for libFuzzer) are taken from the environment.
+# configure makes it: it is called by `make fuzz`, in the build directory.  CLANG, JOBS,
+# FUZZ_FLAGS (more options for libFuzzer) and FUZZ_CFLAGS (for the compiler) are taken from the
+# environment.  With FUZZ_CFLAGS=-fno-sanitize-coverage=trace-cmp comparisons are not looked into:
+# up to four times as fast, for many executions where the corpus is rich already.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -49,7 +51,7 @@ fi
 
 mkdir -p "$dir/obj" "$dir/findings" "$dir/log"
 flags="-std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all"
-flags="$flags -fsanitize=address,undefined -I. -iquote $root/src"
+flags="$flags -fsanitize=address,undefined -I. -iquote $root/src ${FUZZ_CFLAGS:-}"
 libs=$(pkg-config --cflags --libs gnutls)
 if pkg-config --exists iniparser; then
 	libs="$libs $(pkg-config --cflags --libs iniparser)"
@@ -90,6 +92,9 @@ stat_of()
 	sed -n "s/^stat::$1: *//p" "$log" | tail -n 1
 }
 
+# Deep stacks for each block, and a long quarantine, cost a third of the time.
+ASAN_OPTIONS=malloc_context_size=2:quarantine_size_mb=8:${ASAN_OPTIONS:-}
+export ASAN_OPTIONS
 limit=-max_total_time=$seconds
 if [ -n "$runs" ]; then
 	limit=-runs=$runs
@@ -103,7 +108,7 @@ for target; do
 		"$dir/corpus/$target" "$root/tests/corpus/$target" >"$log" 2>&1 </dev/null || found=1
 	count=$(stat_of number_of_executed_units)
 	rate=$(stat_of average_exec_per_sec)
-	printf '%-12s %12s executions %8s/s %3d findings\n' "$target" "${count:-0}" "${rate:-0}" $found
+	echo "$target: ${count:-0} executions, $found findings (${rate:-0} a second)"
 	if [ $found = 1 ]; then
 		tail -n 30 "$log" | sed 's/^/    /'
 	fi

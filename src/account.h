@@ -40,18 +40,18 @@ struct server {
 	uint64_t port;            /* 0: by tls */
 	int tls;                  /* enum tls_mode; never TLS_BY_PORT after option_check */
 	char *tls_ca_file;        /* NULL: the system's trust store */
-	char *tls_pin;            /* keys as "sha256:HEX" or base64, several with blanks or commas */
+	char *tls_pin;            /* pin.h; NULL: authorities and names decide */
 	char *tls_cert;           /* file or pkcs11: URL */
 	char *tls_key;            /* NULL: in tls_cert's file */
 	char *tls_priorities;     /* NULL: the library's */
 	char *tls_host;           /* NULL: host */
 	uint64_t timeout;         /* seconds */
 	uint64_t connect_timeout; /* seconds */
-	uint64_t login_timeout;   /* seconds */
+	uint64_t login_timeout;   /* seconds; timeout where it was not set, after option_check */
 	int family;               /* enum family */
-	char *source_address;
-	char *proxy;              /* may hold a password: wiped */
-	char *tunnel;
+	char *source_address;     /* numeric; NULL: any */
+	char *proxy;              /* URL, proxy.h; may hold a password: wiped */
+	char *tunnel;             /* a shell command; excludes proxy */
 	int pipelining;           /* enum pipelining */
 };
 
@@ -86,6 +86,7 @@ struct account {
 	char *name; /* the section's name, or user@host for a URL */
 	bool automatic;
 	bool rebuild; /* a damaged journal is made anew from what can be read */
+	bool inspect; /* its server is only looked at: no user, no destination is needed */
 	struct server server;
 	struct login login;
 	struct target target;

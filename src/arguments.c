@@ -47,6 +47,8 @@ static const struct flag flags[] = {
 	{0, "rebuild-state", NULL, "make damaged journals anew from what can be read, and fetch",
 	 .mode = MODE_REBUILD},
 	{0, "retry", NULL, "ask at once for messages that failed before", .mode = MODE_RETRY},
+	{0, "server-info", NULL, "show what a server offers, without logging in, and stop",
+	 .mode = MODE_SERVER_INFO},
 	{0, "print-config", NULL, "show what would be in force, and stop", .mode = MODE_PRINT_CONFIG},
 	{0, "list-accounts", NULL, "show the accounts' names, and stop", .mode = MODE_LIST_ACCOUNTS},
 	{'h', "help", NULL, "show this, and stop", .mode = MODE_HELP},
@@ -88,9 +90,12 @@ static int take_option(struct arguments *args, char *text, struct error *err)
 		return error_set(err, ERR_USAGE, "-o %s: it takes KEY=VALUE", text);
 	*equals = '\0';
 	row = option_find(text, false);
-	if (row && row->type == OPTION_SECRET)
+	if (row && row->type == OPTION_SECRET &&
+	    (row->choice == CHOICE_PASSWORD || strchr(equals + 1, '@')))
 		return error_set(err, ERR_USAGE, "-o %s: everybody could read it in the list of "
-		                 "processes; use password_command or password_file", text);
+		                 "processes; %s", text,
+		                 row->choice == CHOICE_PASSWORD ? "use password_command or password_file"
+		                                                : "put it into the configuration");
 	add_setting(args, text, equals + 1);
 	return 0;
 }
@@ -220,6 +225,7 @@ int arguments_apply(const struct arguments *args, struct account *account, struc
 {
 	account->rebuild = args->mode == MODE_REBUILD;
 	account->policy.retry = args->mode == MODE_RETRY;
+	account->inspect = args->mode == MODE_SERVER_INFO;
 	for (size_t i = 0; i < args->setting_count; i++) {
 		const struct setting *setting = &args->settings[i];
 

@@ -59,7 +59,8 @@ static int plan_fds(posix_spawn_file_actions_t *actions, const struct child_spec
 	else
 		rc = posix_spawn_file_actions_adddup2(actions, spec->stdin_fd, 0);
 	if (!rc)
-		rc = posix_spawn_file_actions_adddup2(actions, mouth, 1);
+		rc = posix_spawn_file_actions_adddup2(
+			actions, spec->stdout_fd > 0 ? spec->stdout_fd : mouth, 1);
 	if (!rc && !spec->keep_stderr)
 		rc = posix_spawn_file_actions_adddup2(actions, mouth, 2);
 #ifdef HAVE_POSIX_SPAWN_FILE_ACTIONS_ADDCLOSEFROM_NP
@@ -116,7 +117,7 @@ int child_start(struct child *child, const struct child_spec *spec, struct error
 	int ends[2];
 	int rc;
 
-	*child = (struct child){.ear = -1};
+	*child = (struct child){.ear = -1, .said = spec->said};
 	if (open_ear(ends))
 		return error_sys(err, ERR_IO, "cannot run %s", spec->argv[0]);
 	rc = spawn(&child->pid, spec, ends[1]);
@@ -141,13 +142,14 @@ static void close_ear(struct child *child)
 
 bool child_listen(struct child *child)
 {
-	char dropped[CHILD_EAR];
+	char piece[CHILD_EAR];
 	bool open = child->pid > 0 && child->ear >= 0;
 
 	for (int i = 0; open && i < LISTEN_READS; i++) {
 		size_t room = sizeof(child->heard) - child->heard_len;
-		ssize_t n = room > 0 ? read(child->ear, child->heard + child->heard_len, room)
-		                     : read(child->ear, dropped, sizeof(dropped));
+		ssize_t n = room > 0 && !child->said
+		                    ? read(child->ear, child->heard + child->heard_len, room)
+		                    : read(child->ear, piece, sizeof(piece));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -156,11 +158,14 @@ bool child_listen(struct child *child)
 		if (n <= 0) {
 			close_ear(child);
 			open = false;
+		} else if (child->said) {
+			room = child->said->max - child->said->len;
+			str_add(child->said, piece, (size_t)n < room ? (size_t)n : room);
 		} else if (room > 0) {
 			child->heard_len += (size_t)n;
 		}
 	}
-	explicit_bzero(dropped, sizeof(dropped)); /* it may be a secret */
+	explicit_bzero(piece, sizeof(piece)); /* it may be a secret */
 	return open;
 }
 

@@ -20,12 +20,15 @@ struct child_spec {
 	char *const *argv;   /* argv[0] is looked up in PATH */
 	char *const *env;    /* NULL: ours */
 	int stdin_fd;        /* -1: /dev/null */
+	int stdout_fd;       /* 0: captured */
 	bool keep_stderr;    /* standard error is ours, not captured */
+	struct str *said;    /* what it says goes there, as far as that has room; NULL: into heard */
 };
 
 struct child {
 	pid_t pid;           /* 0: none; also its process group */
 	int ear;             /* read end of its standard output and error, -1 once at its end */
+	struct str *said;    /* foreign: see child_spec */
 	char heard[CHILD_EAR];
 	size_t heard_len;
 };

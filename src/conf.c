@@ -280,6 +280,11 @@ static bool uncomment(struct scan *scan, unsigned line, const struct option *row
 		return false;
 	}
 	*value = trim((struct span){value->p, at});
+	if (value->len && value->p[value->len - 1] == '\\') {
+		problem(scan, line, "'%s' ends in a backslash, which some versions of libiniparser take "
+		        "for a line that goes on", row->name);
+		return false;
+	}
 	return true;
 }
 

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conn.c - the connection: dialling, TLS, one buffer each way, one deadline, one place that waits.
- *
- * Everything that waits goes through wait_ready, so that the deadline and stop_requested are
- * kept in one place.  A worker blocks SIGTERM, SIGINT and SIGHUP; only ppoll lets them in.  So
- * there is no instant at which a signal could come too early to end the wait.
+ * conn.c - the connection: its route, TLS, one buffer each way, one deadline.
  *
  * All input goes through fill, which first sends what is stored, then reads, then waits for
  * whichever is possible first.  The deadline is looked at only when nothing can be read: a
  * caller that was slow itself (a disk) does not lose what the server sent in time.
  *
- * What this does not: know POP3, retry, or choose a mechanism.  getaddrinfo has no deadline of
- * its own; the supervisor kills workers that are late.
+ * What this does not: know POP3, retry, or choose a mechanism.  dial.c finds the way to a server,
+ * tunnel.c runs the command where that is the way; both wait by dial_wait, as this does.
  *
  * After a failure the connection can only be closed.  Called by pop3.c; dialled by worker.c.
  */
@@ -20,20 +16,15 @@
 #include "conn.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#define MAX_ADDRESSES 16   /* of one host that are tried */
-#define LEAST_TRY 2000     /* milliseconds an address gets at least, while there is time */
+#include "dial.h"
+#include "tunnel.h"
+
 #define PIECE 16384        /* one TLS record: what is read or sent in one go */
 #define RENEWAL 4096       /* bytes that start the deadline's span anew */
 #define ALIVE_EVERY 100    /* milliseconds */
@@ -46,35 +37,23 @@ static int stopped(const struct conn *conn, struct error *err)
 }
 
 /* Waits for events on the socket: 1; 0 when `until` has come first; -1 when a signal asks to
- * stop.  The mask lets in what a worker blocks elsewhere. */
+ * stop. */
 static int wait_ready(const struct conn *conn, short events, uint64_t until, struct error *err)
 {
 	struct pollfd pfd = {.fd = conn->fd, .events = events};
-	sigset_t mask;
 
-	sigprocmask(SIG_SETMASK, NULL, &mask);
-	sigdelset(&mask, SIGTERM);
-	sigdelset(&mask, SIGINT);
-	sigdelset(&mask, SIGHUP);
-	while (!stop_requested) {
-		uint64_t now = clock_ms();
-		uint64_t left = until > now ? until - now : 0;
-		struct timespec span = {(time_t)(left / 1000), (long)(left % 1000) * 1000000};
-		int n = left > 0 ? ppoll(&pfd, 1, &span, &mask) : 0;
-
-		if (n > 0 && !stop_requested)
-			return 1;
-		if (n == -1 && errno != EINTR)
-			return error_sys(err, ERR_TEMP, "waiting for %s", conn->server->host);
-		if (left == 0 && !stop_requested)
-			return 0;
-	}
-	return stopped(conn, err);
+	return dial_wait(&pfd, 1, until, conn->doing, err);
 }
 
 static short events_of(enum tls_want want)
 {
 	return want == TLS_WANT_READ ? POLLIN : want == TLS_WANT_WRITE ? POLLOUT : 0;
+}
+
+/* How long an answer may take. */
+static uint64_t patience(const struct conn *conn)
+{
+	return conn->patience ? conn->patience : conn->server->timeout;
 }
 
 static void start_span(struct conn *conn, uint64_t seconds)
@@ -88,7 +67,7 @@ static void start_span(struct conn *conn, uint64_t seconds)
 static int late(const struct conn *conn, struct error *err)
 {
 	const struct server *server = conn->server;
-	unsigned long long seconds = conn->expecting ? server->timeout : server->connect_timeout;
+	unsigned long long seconds = conn->expecting ? patience(conn) : server->connect_timeout;
 
 	if (conn->since > 0)
 		return error_set(err, ERR_TEMP, "%s sent only %llu bytes within %llu s while %s",
@@ -100,143 +79,51 @@ static int late(const struct conn *conn, struct error *err)
 	                     : "");
 }
 
-/* -- dialling ----------------------------------------------------------------------------- */
-
-/* AI_ADDRCONFIG spares useless attempts over IPv6; but it may hide literals and loopback names
- * on a machine without network, so a failure is checked without it. */
-static int look_up(const struct server *server, struct addrinfo **list, struct error *err)
+/* The error for a connection that has ended.  A tunnel knows more. */
+static int ended(struct conn *conn, struct error *err)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-	                         .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
-	char *host = tls_host_ascii(server->host);
-	char port[24];
-	int rc;
+	char how[80];
 
-	snprintf(port, sizeof(port), "%llu", (unsigned long long)server->port);
-	rc = getaddrinfo(host, port, &hints, list);
-	if (rc != 0 && rc != EAI_AGAIN) {
-		hints.ai_flags &= ~AI_ADDRCONFIG;
-		rc = getaddrinfo(host, port, &hints, list);
-	}
-	free(host);
-	if (rc == 0)
-		return 0;
-	if (rc == EAI_NONAME || rc == EAI_NODATA)
-		return error_set(err, ERR_NOHOST, "host %s is unknown", server->host);
-	if (rc == EAI_SYSTEM)
-		return error_sys(err, ERR_TEMP, "looking up %s", server->host);
-	return error_set(err, ERR_TEMP, "looking up %s: %s", server->host, gai_strerror(rc));
+	if (conn->tunnel && tunnel_ended(conn->tunnel, how, sizeof(how)))
+		return error_set(err, ERR_TEMP, "the tunnel to %s ended (%s) while %s", conn->server->host,
+		                 how, conn->doing);
+	return error_set(err, ERR_TEMP, "%s closed the connection while %s", conn->server->host,
+	                 conn->doing);
 }
 
-static const struct addrinfo *next_of(const struct addrinfo *ai, int family, bool same)
-{
-	while (ai && (ai->ai_family == family) != same)
-		ai = ai->ai_next;
-	return ai;
-}
+/* -- the route ---------------------------------------------------------------------------- */
 
-/* Puts the addresses in the order of their trial: the system's (RFC 6724), but IPv6 and IPv4 by
- * turns, so that one dead family costs one attempt.  Returns their number. */
-static size_t take_turns(const struct addrinfo *list, const struct addrinfo **order)
-{
-	const struct addrinfo *own = list, *other = next_of(list, list->ai_family, false);
-	size_t n = 0;
-
-	while ((own || other) && n < MAX_ADDRESSES) {
-		const struct addrinfo **from = (n % 2 == 0 && own) || !other ? &own : &other;
-
-		order[n++] = *from;
-		*from = next_of((*from)->ai_next, list->ai_family, from == &own);
-	}
-	return n;
-}
-
-static int socket_error(int fd)
-{
-	int sys = 0;
-	socklen_t len = sizeof(sys);
-
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys, &len) == -1 ? errno : sys;
-}
-
-/* Tries one address: 0, the errno of its failure, or -1 with *err when we shall stop. */
-static int try_address(struct conn *conn, const struct addrinfo *ai, uint64_t until,
-                       struct error *err)
-{
-	int sys = 0, one = 1;
-
-	if (getnameinfo(ai->ai_addr, ai->ai_addrlen, conn->peer, sizeof(conn->peer), NULL, 0,
-	                NI_NUMERICHOST) != 0)
-		text_copy(conn->peer, sizeof(conn->peer), "unknown address");
-	conn->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
-	if (conn->fd == -1)
-		return errno;
-	if (connect(conn->fd, ai->ai_addr, ai->ai_addrlen) == -1)
-		sys = errno;
-	if (sys == EINPROGRESS || sys == EINTR) {
-		int rc = wait_ready(conn, POLLOUT, until, err);
-
-		sys = rc == 1 ? socket_error(conn->fd) : rc == 0 ? ETIMEDOUT : -1;
-	}
-	if (sys == 0) { /* a failure costs time, not correctness */
-		setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		return 0;
-	}
-	close(conn->fd);
-	conn->fd = -1;
-	return sys;
-}
-
-/* Tries all within the one span; each may use its share of what is left. */
-static int try_addresses(struct conn *conn, const struct addrinfo *const *order, size_t n,
-                         struct error *err)
+/* A tunnel's other end is nobody's address: peer says so, and is no loopback. */
+static int find_route(struct conn *conn, struct error *err)
 {
 	const struct server *server = conn->server;
-	struct str tried = {.max = 320};
-	bool refused = true;
-	int sys = 0;
+	char *name;
 
-	for (size_t i = 0; i < n; i++) {
-		uint64_t now = clock_ms();
-		uint64_t left = conn->deadline > now ? conn->deadline - now : 0;
-		uint64_t share = left / (n - i) < LEAST_TRY ? LEAST_TRY : left / (n - i);
-
-		sys = try_address(conn, order[i], now + (share < left ? share : left), err);
-		if (sys == 0 || sys == -1)
-			break;
-		refused = refused && sys == ECONNREFUSED;
-		str_printf(&tried, "%s%s: %s", tried.len ? ", " : "", conn->peer, strerror(sys));
+	if (server->tunnel) {
+		text_copy(conn->peer, sizeof(conn->peer), "through a tunnel");
+		return tunnel_open(&conn->tunnel, server, err);
 	}
-	if (sys > 0)
-		error_set(err, refused ? ERR_UNAVAILABLE : ERR_TEMP, "cannot connect to %s port %llu (%s)",
-		          server->host, (unsigned long long)server->port, tried.len ? tried.s : "");
-	str_free(&tried);
-	return sys == 0 ? 0 : -1;
+	name = tls_host_ascii(server->host);
+	conn->fd = dial_server(server, name, conn->deadline, conn->peer, err);
+	free(name);
+	return conn->fd;
 }
 
 int conn_dial(struct conn *conn, const struct server *server, struct error *err)
 {
-	const struct addrinfo *order[MAX_ADDRESSES];
-	struct addrinfo *list = NULL;
-	int rc;
-
 	conn->server = server;
-	conn->fd = -1;
 	conn->in = xmalloc(CONN_IN_SIZE);
 	conn->out.max = CONN_MAX_OUT;
 	conn->doing = "connecting";
 	start_span(conn, server->connect_timeout);
-	rc = look_up(server, &list, err);
-	if (rc == 0)
-		rc = try_addresses(conn, order, take_turns(list, order), err);
-	if (list)
-		freeaddrinfo(list);
-	if (rc == 0)
-		note(NOTE_INFO, "connected to %s (%s) port %llu", server->host, conn->peer,
-		     (unsigned long long)server->port);
-	else
+	conn->fd = find_route(conn, err);
+	if (conn->fd == -1) {
 		conn_close(conn);
-	return rc;
+		return -1;
+	}
+	note(NOTE_INFO, "connected to %s (%s) port %llu", server->host, conn->peer,
+	     (unsigned long long)server->port);
+	return 0;
 }
 
 /* -- bytes -------------------------------------------------------------------------------- */
@@ -333,8 +220,7 @@ static long read_in(struct conn *conn, enum tls_want *want, struct error *err)
 		if (n == TLS_AGAIN || (n <= 0 && got > 0))
 			return got;
 		if (n == 0)
-			return error_set(err, ERR_TEMP, "%s closed the connection while %s",
-			                 conn->server->host, conn->doing);
+			return ended(conn, err);
 		if (n == -1) {
 			*err = later;
 			return -1;
@@ -353,7 +239,7 @@ static void count_in(struct conn *conn, size_t n)
 	conn->total_in += n;
 	conn->since += n;
 	if (conn->expecting && conn->since >= RENEWAL)
-		start_span(conn, conn->server->timeout);
+		start_span(conn, patience(conn));
 	if (now - conn->alive_last < ALIVE_EVERY)
 		return;
 	conn->alive_last = now;
@@ -418,7 +304,10 @@ static int shake_hands(struct conn *conn, struct error *err)
 	int rc;
 
 	for (;;) {
-		if (tls_handshake(conn->tls, &want, err) == -1)
+		rc = tls_handshake(conn->tls, &want, err);
+		if (rc == -1 && conn->tunnel && err->kind == ERR_TEMP)
+			return ended(conn, err);
+		if (rc == -1)
 			return error_wrap(err, "%s port %llu", conn->server->host,
 			                  (unsigned long long)conn->server->port);
 		if (want == TLS_DONE)
@@ -431,33 +320,39 @@ static int shake_hands(struct conn *conn, struct error *err)
 
 int conn_start_tls(struct conn *conn, const struct tls_trust *trust, struct error *err)
 {
+	const struct server *server = conn->server;
 	char *words;
 
 	conn->doing = "negotiating TLS";
 	if (conn->expecting)
-		start_span(conn, conn->server->timeout);
+		start_span(conn, patience(conn));
 	if (conn->tls || conn->out.len > 0)
 		return error_set(err, ERR_BUG, "TLS in the middle of something");
 	if (spoke_too_soon(conn))
 		return error_set(err, ERR_PROTOCOL,
 		                 "%s sent text between STLS and TLS: an attack, or a broken server",
-		                 conn->server->host);
-	conn->tls = tls_open(conn->fd, conn->server->host, trust, err);
+		                 server->host);
+	conn->tls = tls_open(conn->fd, server->tls_host ? server->tls_host : server->host, trust, err);
 	if (!conn->tls || shake_hands(conn, err) == -1)
 		return -1;
-	if (note_limit >= NOTE_INFO) {
+	if (note_limit >= NOTE_INFO && !tls_fault(conn->tls)->kind) {
 		words = tls_describe(conn->tls);
-		note(NOTE_INFO, "%s: certificate accepted, %s", conn->server->host, words);
+		note(NOTE_INFO, "%s: certificate accepted, %s", server->host, words);
 		free(words);
 	}
 	return 0;
+}
+
+void conn_be_patient(struct conn *conn, uint64_t seconds)
+{
+	conn->patience = seconds;
 }
 
 void conn_expect(struct conn *conn, const char *doing)
 {
 	conn->doing = doing;
 	conn->expecting = true;
-	start_span(conn, conn->server->timeout);
+	start_span(conn, patience(conn));
 }
 
 static void trace(const char *arrow, const char *bytes, size_t len)
@@ -558,6 +453,7 @@ void conn_close(struct conn *conn)
 	if (conn->fd != -1)
 		close(conn->fd);
 	conn->fd = -1;
+	tunnel_close(&conn->tunnel);
 	free(conn->in);
 	conn->in = NULL;
 	conn->in_at = conn->in_end = conn->out_at = 0;

@@ -6,9 +6,9 @@
  * while it waits.  So there is always somebody reading, and no amount of pipelined commands
  * can deadlock with a server that stops reading until its answers are taken.
  *
- * The one deadline rule: conn_expect starts a span of `timeout` seconds; every 4 KiB that come
- * in start it anew; when it ends, the session ends (ERR_TEMP).  From conn_dial to the first
- * conn_expect the span is connect_timeout and nothing prolongs it.
+ * The one deadline rule: conn_expect starts a span of `timeout` seconds (conn_be_patient: of
+ * others); every 4 KiB that come in start it anew; when it ends, the session ends (ERR_TEMP).
+ * From conn_dial to the first conn_expect the span is connect_timeout and nothing prolongs it.
  *
  * stop_requested ends every wait with ERR_STOP.
  */
@@ -23,14 +23,18 @@
 #define CONN_MAX_LINE 8192       /* a longer status or listing line is ERR_PROTOCOL */
 #define CONN_MAX_OUT (1u << 20)  /* unsent commands; the window keeps far below it */
 
+struct tunnel;
+
 struct conn {
 	const struct server *server; /* foreign */
+	struct tunnel *tunnel;       /* the command that is the connection; NULL: there is none */
 	int fd;                      /* -1: not connected */
 	struct tls *tls;             /* NULL: plain */
 	char *in;                    /* CONN_IN_SIZE bytes */
 	size_t in_at, in_end;        /* what is there and not taken */
 	struct str out;              /* commands; out_at of them are sent */
 	size_t out_at;
+	uint64_t patience;           /* seconds an answer may take; 0: server->timeout */
 	uint64_t deadline;           /* clock_ms */
 	uint64_t since;              /* bytes in since the deadline was set */
 	bool expecting;              /* conn_expect was called */
@@ -42,18 +46,22 @@ struct conn {
 	void (*alive)(void *);       /* called when bytes came, at most 10 times a second; or NULL */
 	void *alive_arg;
 	uint64_t alive_last;
-	char peer[64];               /* numeric address, for -v and errors */
+	char peer[64];               /* numeric address, or words where that is not known */
 };
 
-/* Looks the host up and connects to the first address that answers (IPv6 and IPv4).  A zeroed
- * conn is to be given.  ERR_NOHOST: the name does not exist; ERR_TEMP: look-up failed for now,
- * timed out; ERR_UNAVAILABLE: every address refused. */
+/* Connects: by the server's tunnel, through its proxy, or to the first of its addresses that
+ * answers (IPv6 and IPv4).  A zeroed conn is to be given.  ERR_NOHOST: the name does not exist;
+ * ERR_TEMP: look-up failed for now, timed out; ERR_UNAVAILABLE: every address refused, or the
+ * proxy did; ERR_IO: the tunnel cannot be run. */
 int conn_dial(struct conn *conn, const struct server *server, struct error *err);
 
 /* TLS from here on, certificate checked before this returns.  The input buffer must be empty,
  * for what came before TLS may not be taken for what comes after it (RFC 2595 section 4,
  * "STARTTLS injection"): ERR_PROTOCOL else. */
 int conn_start_tls(struct conn *conn, const struct tls_trust *trust, struct error *err);
+
+/* From here on every answer may take so long; 0: server->timeout. */
+void conn_be_patient(struct conn *conn, uint64_t seconds);
 
 /* Says that a reply is expected now: starts the deadline's span.  doing is a static string. */
 void conn_expect(struct conn *conn, const char *doing);
@@ -79,7 +87,8 @@ void conn_take(struct conn *conn, size_t n);
 /* True where bytes are at hand, so that the next conn_data(1) or short line needs no wait. */
 bool conn_ready(const struct conn *conn);
 
-/* Closes without a word to the server but TLS's goodbye.  Zeroed or closed already is fine. */
+/* Closes without a word to the server but TLS's goodbye, and ends the tunnel.  Zeroed or closed
+ * already is fine. */
 void conn_close(struct conn *conn);
 
 #endif

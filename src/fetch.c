@@ -127,25 +127,6 @@ static void add_number(struct numbers *list, uint32_t num)
 	list->num[list->n++] = num;
 }
 
-/* Without UIDs nothing can be remembered, so mail that stays would come again each time. */
-static int check_uids(const struct errand *e, struct error *err)
-{
-	uint64_t nameless = 0;
-
-	if (e->f->account->policy.keep == 0)
-		return 0;
-	if (e->listing.no_uidl && e->listing.count > 0)
-		return error_set(err, ERR_UNAVAILABLE,
-		                 "the server has no UIDL, so mail that is kept there would be fetched "
-		                 "again each time; nothing was fetched; set keep = no");
-	for (uint32_t num = 1; num <= e->listing.count; num++)
-		nameless += listing_message(&e->listing, num)->why == WHY_NO_UID;
-	if (nameless > 0)
-		note(NOTE_WARN, "%lu messages have no UID on the server and stay there unfetched",
-		     (unsigned long)nameless);
-	return 0;
-}
-
 /* Asks the server what it has and decides about each message. */
 static int take_stock(struct errand *e, struct error *err)
 {
@@ -158,7 +139,7 @@ static int take_stock(struct errand *e, struct error *err)
 		note(NOTE_INFO, "%lu lines of the server's listing make no sense and are passed over",
 		     (unsigned long)e->listing.bad);
 	plan_make(&plan, &e->listing, f->seen, &f->account->policy, (uint64_t)time(NULL));
-	if (check_uids(e, err) == -1)
+	if (plan_check_uids(&e->listing, f->seen, &f->account->policy, err) == -1)
 		return -1;
 	e->due.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->due.num);
 	e->deleted.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->deleted.num);
@@ -335,10 +316,12 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
  * river), and the next run asks again. */
 static void message_refused(struct errand *e, const struct pop3_reply *reply)
 {
+	bool later = reply->code == WIRE_CODE_SYS_TEMP || reply->code == WIRE_CODE_IN_USE ||
+	             reply->code == WIRE_CODE_LOGIN_DELAY;
 	struct error why;
 
-	error_set(&why, reply->code == WIRE_CODE_SYS_TEMP ? ERR_TEMP : ERR_UNAVAILABLE,
-	          "the server does not hand it out: %s", reply->text);
+	error_set(&why, later ? ERR_TEMP : ERR_UNAVAILABLE, "the server does not hand it out: %s",
+	          reply->text);
 	message_failed(e, reply->num, &why);
 	remember_failure(e, reply->num, (uint64_t)time(NULL));
 }
@@ -396,6 +379,7 @@ static int answer(struct errand *e, struct error *err)
 		}
 		error_set(&why, ERR_TEMP, "it is delivered, but the server does not delete it: %s",
 		          reply.text);
+		listing_message(&e->listing, reply.num)->failures = 0; /* those are over: it is here */
 		message_failed(e, reply.num, &why);
 		return 0;
 	default:
@@ -480,6 +464,17 @@ static int count_attempts(struct errand *e, struct error *err)
 	return 0;
 }
 
+/* What came under a known UID, and is another message, takes the old one's place. */
+static void outdate(struct errand *e)
+{
+	for (size_t i = 0; i < e->held; i++) {
+		const struct message *message = listing_message(&e->listing, e->group[i].num);
+
+		if (message->known != NULL)
+			seen_outdate(e->f->seen, message->known);
+	}
+}
+
 /* The order here is the promise.  Before the intents nothing is visible; between the two records
  * a crash leaves intents that the next run settles; after the second the server's copy may go.
  * Returns -1 where the account cannot go on; a message's own failure is no error. */
@@ -490,6 +485,7 @@ static int commit_group(struct errand *e, struct error *err)
 	bool theirs;
 	int rc;
 
+	outdate(e);
 	tell_busy(e, BUSY_S);
 	rc = ops->prepare(e->f->deliver, e->group, e->held, &why);
 	if (rc == 0)

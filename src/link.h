@@ -17,6 +17,7 @@ enum event_kind {
 	EVENT_NOTE = 1, /* level, text */
 	EVENT_ALIVE,    /* bytes came in, or num seconds of work begin in which nothing can be said:
 	                 * only for the supervisor's watch */
+	EVENT_LINE,     /* text: one line for standard output, which somebody asked for */
 	EVENT_PLAN,     /* num = messages to fetch, bytes = their octets, kept, total = listed */
 	EVENT_PROGRESS, /* num = fetched, bytes = received so far; may be dropped */
 	EVENT_FAILED,   /* error + text: one message failed, the others go on.  level: NOTE_INFO where

@@ -5,7 +5,7 @@
  *
  * Servers contradict themselves; a message is believed where STAT's count covers its number.
  * Lines that are malformed, out of range, or repeat a number are counted in bad and passed
- * over.  Memory: 56 bytes for each message STAT announced, at most WIRE_MAX_COUNT, and the UIDs, at
+ * over.  Memory: 40 bytes for each message STAT announced, at most WIRE_MAX_COUNT, and the UIDs, at
  * most 72 bytes for each and 16 MiB.
  */
 #ifndef LISTING_H
@@ -37,12 +37,12 @@ struct seen_entry;
 struct message {
 	uint64_t octets;    /* by LIST; 0 where it has no line; may be wrong: never used for framing */
 	uint32_t uid_at;    /* offset in listing.uids */
+	uint32_t failures;  /* how often it failed before */
 	uint16_t uid_len;   /* 0: no UID */
 	uint8_t listed;     /* LIST had a line */
 	uint8_t act;        /* enum message_act, by plan.c */
 	uint8_t why;        /* enum message_why */
 	bool last;          /* it failed before: it is fetched after the others */
-	uint64_t failures;  /* how often */
 	struct seen_entry *known; /* foreign: the one it may be after all, where it is WHY_CHANGED */
 	uint64_t since;     /* wall clock of its delivery in s, where it is known */
 };

@@ -285,7 +285,7 @@ static void ask_passwords(struct selection *chosen, struct report *report)
 		struct error err = {0};
 
 		chosen->accounts[i] = (struct account){0};
-		if (secret_is_missing(&account.login) &&
+		if (!account.inspect && secret_is_missing(&account.login) &&
 		    !(account.login.password = secret_ask(account.name, &account.login, &err))) {
 			error_wrap(&err, "%s", account.name);
 			report_complain(report, &err);
@@ -321,6 +321,14 @@ static int fetch(const struct arguments *args, uint64_t jobs, struct selection *
 	return status;
 }
 
+/* One after another, for what they show belongs together. */
+static int inspect(const struct arguments *args, struct selection *chosen)
+{
+	int status = fetch(args, 1, chosen);
+
+	return status ? status : end_output();
+}
+
 /* What needs a configuration.  It is freed before the run: one copy of each password is enough. */
 static int work(const struct arguments *args)
 {
@@ -342,6 +350,8 @@ static int work(const struct arguments *args)
 	conf_free(&conf);
 	if (status == 0 && args->mode == MODE_PRINT_CONFIG)
 		status = print_config(&run, &chosen);
+	else if (status == 0 && args->mode == MODE_SERVER_INFO)
+		status = inspect(args, &chosen);
 	else if (status == 0 && args->mode <= MODE_RETRY)
 		status = fetch(args, run.jobs, &chosen);
 	for (size_t i = 0; i < chosen.count; i++)

@@ -13,11 +13,15 @@
 
 #include "option.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+
+#include "pin.h"
+#include "proxy.h"
 
 #define DAY UINT64_C(86400)
 #define CENTURY (36525 * DAY)
@@ -30,6 +34,19 @@ static const char *const auth_words[] = {
 static const char *const tls_words[] = {"auto", "implicit", "stls", "off", NULL};
 static const char *const family_words[] = {"any", "4", "6", NULL};
 static const char *const pipelining_words[] = {"auto", "on", "off", NULL};
+
+/* A numeric address; an IPv6 one may name its interface (RFC 4007). */
+static int check_address(const char *text, struct error *err)
+{
+	char address[INET6_ADDRSTRLEN];
+	unsigned char bytes[16];
+	size_t len = strcspn(text, "%");
+
+	text_copy(address, len + 1 < sizeof(address) ? len + 1 : sizeof(address), text);
+	if (inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, address, bytes) == 1)
+		return 0;
+	return error_set(err, ERR_CONFIG, "it is no numeric IPv4 or IPv6 address");
+}
 
 #define AT(field) offsetof(struct account, field)
 #define RUN(field) offsetof(struct run_options, field), .run = true
@@ -53,7 +70,7 @@ const struct option options[] = {
 	 .arg = "WORD", .help = "TLS at once, by STLS, or none; auto: by the port"},
 	{"tls_ca_file", OPTION_PATH, AT(server.tls_ca_file), .arg = "FILE",
 	 .help = "trust these authorities instead of the system's"},
-	{"tls_pin", OPTION_STRING, AT(server.tls_pin), .arg = "PINS",
+	{"tls_pin", OPTION_STRING, AT(server.tls_pin), .judge = pin_check, .arg = "PINS",
 	 .help = "trust these keys alone, whoever signed them"},
 	{"tls_cert", OPTION_OBJECT, AT(server.tls_cert), .arg = "FILE|URL",
 	 .help = "our own certificate, for servers that ask for one"},
@@ -90,12 +107,14 @@ const struct option options[] = {
 	{"connect_timeout", OPTION_DURATION, AT(server.connect_timeout), .min = 1, .max = CENTURY,
 	 .fallback = "30s", .arg = "TIME", .help = "how long connecting may take, TLS included"},
 	{"login_timeout", OPTION_DURATION, AT(server.login_timeout), .min = 1, .max = CENTURY,
-	 .fallback = "60s", .arg = "TIME", .help = "how long each answer may take while logging in"},
+	 .arg = "TIME", .help = "the same while logging in; as timeout unless set"},
 	{"family", OPTION_WORD, AT(server.family), .fallback = "any", .words = family_words,
 	 .arg = "WORD", .help = "connect over IPv4, over IPv6, or what answers first"},
-	{"source_address", OPTION_STRING, AT(server.source_address), .arg = "ADDRESS",
+	{"source_address", OPTION_STRING, AT(server.source_address), .judge = check_address,
+	 .arg = "ADDRESS",
 	 .help = "connect from this address"},
-	{"proxy", OPTION_SECRET, AT(server.proxy), .choice = CHOICE_ROUTE, .arg = "URL",
+	{"proxy", OPTION_SECRET, AT(server.proxy), .choice = CHOICE_ROUTE, .judge = proxy_check,
+	 .arg = "URL",
 	 .help = "connect through socks5://[USER:PASSWORD@]HOST[:PORT]"},
 	{"tunnel", OPTION_COMMAND, AT(server.tunnel), .choice = CHOICE_ROUTE, .arg = "COMMAND",
 	 .help = "this shell command's input and output are the connection"},
@@ -232,6 +251,10 @@ int option_set(struct account *account, const char *name, const char *text,
 		return error_set(err, ERR_CONFIG, "%s: given twice", name);
 	if (value_read(row, text, &value, err))
 		return -1;
+	if (row->judge && row->judge(value.text, err)) {
+		secret_free(&value.text);
+		return error_wrap(err, "%s", name);
+	}
 	other = is_choice(row, value) ? rival(account, row) : NULL;
 	theirs = other ? origin_of(account, other) : &nobody;
 	if (*mine > origin || *theirs >= origin) {
@@ -264,7 +287,7 @@ int option_set_run(struct run_options *run, const char *name, const char *text, 
 /* -- judging the whole -------------------------------------------------------------------- */
 
 /* 995 is TLS from the first byte, 110 begins in clear (RFC 8314, RFC 2595); no other port tells. */
-static int settle_tls(struct server *server, struct error *err)
+static int settle_server(struct server *server, struct error *err)
 {
 	if (server->tls == TLS_BY_PORT) {
 		if (server->port != 0 && server->port != 995 && server->port != 110)
@@ -274,6 +297,13 @@ static int settle_tls(struct server *server, struct error *err)
 	}
 	if (server->port == 0)
 		server->port = server->tls == TLS_IMPLICIT ? 995 : 110;
+	if (server->login_timeout == 0)
+		server->login_timeout = server->timeout;
+	if (server->tls_key && !server->tls_cert)
+		return error_set(err, ERR_CONFIG, "tls_key: there is no tls_cert");
+	if (server->source_address && server->family != FAMILY_ANY &&
+	    (server->family == FAMILY_6) != (strchr(server->source_address, ':') != NULL))
+		return error_set(err, ERR_CONFIG, "source_address: it is not of the family in family");
 	return 0;
 }
 
@@ -284,13 +314,19 @@ int option_check(struct account *account, struct error *err)
 
 	if (!account->server.host)
 		return error_set(err, ERR_CONFIG, "host: there is none");
-	if (!account->login.user)
+	if (!account->login.user && !account->inspect)
 		return error_set(err, ERR_CONFIG, "user: there is none");
+	if (account->inspect)
+		return settle_server(&account->server, err);
 	if (!to->maildir && !to->mbox && !to->mda && !to->mda_shell && !to->to_stdout)
 		return error_set(err, ERR_CONFIG, "no destination; give one of maildir, mbox, mda, "
 		                 "mda_shell, stdout");
-	if (settle_tls(&account->server, err))
+	if (settle_server(&account->server, err))
 		return -1;
+	if (account->login.token_command && account->login.auth != AUTH_AUTO &&
+	    account->login.auth < AUTH_XOAUTH2)
+		return error_set(err, ERR_CONFIG, "token_command: a token goes with auth = xoauth2 or "
+		                 "oauthbearer, not with %s", auth_words[account->login.auth]);
 	if (to->to_stdout && *origin_of(account, keep) != ORIGIN_COMMAND)
 		account->policy.keep = KEEP_FOREVER;
 	return 0;

@@ -59,19 +59,20 @@ static void decide(struct message *message, enum message_act act, enum message_w
 }
 
 /* The entry is known to be of another message than the one listed, or may be.  When the text is
- * here fetch.c can tell. */
+ * here fetch.c can tell; until then the entry stands, for the session may end before. */
 static void fetch_again(struct message *message, struct seen_entry *entry)
 {
-	entry->outdated = true;
 	message->known = entry;
 	decide(message, ACT_FETCH, WHY_CHANGED);
 }
 
-static void judge_nameless(struct message *message, const struct policy *policy)
+/* Where other messages are remembered it may be one of them. */
+static void judge_nameless(struct message *message, const struct seen *seen,
+                           const struct policy *policy)
 {
 	if (!message->listed)
 		decide(message, ACT_LEAVE, WHY_UNLISTED);
-	else if (policy->keep > 0)
+	else if (policy->keep > 0 || seen_count(seen) > 0)
 		decide(message, ACT_LEAVE, WHY_NO_UID);
 	else
 		decide(message, ACT_FETCH, WHY_NEW);
@@ -84,7 +85,10 @@ static void judge_known(struct message *message, struct seen_entry *entry, bool 
 	bool resized = !exact && message->octets > 0 && entry->octets > 0;
 
 	message->since = entry->since;
-	if (resized || (exact && entry->contested && policy->keep != KEEP_FOREVER))
+	/* One of them delivered, and this entry, would pass for both: the entry cannot stand. */
+	if (exact && entry->contested && policy->keep != KEEP_FOREVER)
+		entry->outdated = true;
+	if (resized || entry->outdated)
 		fetch_again(message, entry);
 	else if (!expired)
 		decide(message, ACT_LEAVE, WHY_KEPT);
@@ -110,9 +114,9 @@ static uint64_t pause_of(uint64_t failures)
 static void hesitate(struct message *message, struct wire_span uid, struct seen *seen,
                      const struct policy *policy, uint64_t now)
 {
-	uint64_t since;
+	uint64_t since, times = seen_failures(seen, uid, message->octets, &since);
 
-	message->failures = seen_failures(seen, uid, message->octets, &since);
+	message->failures = (uint32_t)times; /* the journal's numbers are that small */
 	message->last = message->failures > 1 || since > 0; /* once it may have been the network */
 	if (message->act == ACT_FETCH && !policy->retry && since > 0 && since <= now &&
 	    now - since < pause_of(message->failures))
@@ -170,7 +174,7 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 		message->since = 0;
 		message->known = NULL;
 		if (message->uid_len == 0)
-			judge_nameless(message, policy);
+			judge_nameless(message, seen, policy);
 		else if (entry != NULL)
 			judge_known(message, entry, exact, policy, now);
 		else
@@ -180,6 +184,30 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 		count(plan, message);
 	}
 	free(known);
+}
+
+int plan_check_uids(const struct listing *listing, const struct seen *seen,
+                    const struct policy *policy, struct error *err)
+{
+	bool known = seen_count(seen) > 0;
+	uint64_t nameless = 0;
+
+	if (policy->keep == 0 && !known)
+		return 0;
+	if (listing->no_uidl && listing->count > 0 && known)
+		return error_set(err, ERR_TEMP, "the server refuses UIDL, but has given UIDs before: "
+		                 "nothing was fetched, for mail that is here might come again; if it never "
+		                 "gives them again, remove the account's journal");
+	if (listing->no_uidl && listing->count > 0)
+		return error_set(err, ERR_UNAVAILABLE,
+		                 "the server has no UIDL, so mail that is kept there would be fetched "
+		                 "again each time; nothing was fetched; set keep = no");
+	for (uint32_t num = 1; num <= listing->count; num++)
+		nameless += listing_message(listing, num)->why == WHY_NO_UID;
+	if (nameless > 0)
+		note(NOTE_WARN, "%lu messages have no UID on the server and stay there unfetched",
+		     (unsigned long)nameless);
+	return 0;
 }
 
 const char *plan_why_text(enum message_why why)

@@ -123,11 +123,14 @@ static int refused(const struct pop3 *p, const struct wire_status *status, const
 static int greet(struct pop3 *p, struct error *err)
 {
 	struct wire_status status;
+	struct wire_span stamp;
 
 	if (take_status(p, "waiting for the greeting", &status, err) == -1)
 		return -1;
 	if (status.verdict != WIRE_OK)
 		return refused(p, &status, "the server turned us away", ERR_TEMP, err);
+	if (wire_timestamp(status.text.p, status.text.len, &stamp) && stamp.len < sizeof p->stamp)
+		memcpy(p->stamp, stamp.p, stamp.len); /* zeroed behind it */
 	return 0;
 }
 
@@ -178,6 +181,19 @@ static int start_tls(struct pop3 *p, const struct tls_trust *trust, struct error
 	return ask_capa(p, err);
 }
 
+/* RFC 6856 section 2.1: mail may come as it is, and where the server says so, names, too.  Who
+ * announces it and refuses it goes on without. */
+static int ask_utf8(struct pop3 *p, struct error *err)
+{
+	struct wire_status status;
+
+	if (!p->capa.utf8)
+		return 0;
+	if (say(p, false, "UTF8", NULL, err) == -1)
+		return -1;
+	return take_status(p, "waiting for the answer to UTF8", &status, err);
+}
+
 static const char *last_word(const char *line)
 {
 	const char *blank = strrchr(line, ' ');
@@ -185,25 +201,44 @@ static const char *last_word(const char *line)
 	return blank != NULL ? blank + 1 : line;
 }
 
+/* Sends a line of the login and takes the answer. */
+static int exchange(struct pop3 *p, const struct auth *auth, const struct str *line,
+                    const char *shown, struct wire_status *status, struct error *err)
+{
+	static const char doing[] = "waiting for the answer to the login";
+
+	if (shown != NULL) /* the last word is the secret, or the secret in another form */
+		p->conn->hide[1] = last_word(line->s);
+	if (say(p, false, line->s, shown, err) == -1)
+		return -1;
+	return auth->mech == AUTH_USER || auth->mech == AUTH_APOP ? take_status(p, doing, status, err)
+	                                                          : take_verdict(p, doing, status, err);
+}
+
 /* One exchange after another until the mechanism has no more to say; the last answer decides. */
 static int login_steps(struct pop3 *p, struct auth *auth, struct str *line, struct error *err)
 {
 	struct wire_status status = {.verdict = WIRE_ERR};
-	const char *doing = "waiting for the answer to the login", *shown;
+	const char *shown;
+	struct error ignored;
 	int rc;
 
-	while ((rc = auth_next(auth, line, &shown, err)) == 1) {
-		if (shown != NULL) /* the last word is the secret, or the secret in another form */
-			p->conn->hide[1] = last_word(line->s);
-		if (say(p, false, line->s, shown, err) == -1 ||
-		    (auth->mech == AUTH_USER ? take_status(p, doing, &status, err)
-		                             : take_verdict(p, doing, &status, err)) == -1)
+	while ((rc = auth_next(auth, status.text.p, status.text.len, line, &shown, err)) == 1) {
+		if (exchange(p, auth, line, shown, &status, err) == -1)
 			return -1;
-		if (status.verdict == WIRE_ERR)
-			return refused(p, &status, "login refused", ERR_AUTH, err);
+		if (status.verdict == WIRE_ERR) {
+			refused(p, &status, "login refused", ERR_AUTH, err);
+			p->refused = err->kind == ERR_AUTH;
+			p->too_soon = status.code == WIRE_CODE_LOGIN_DELAY;
+			if (p->refused)
+				auth_explain(auth, err);
+			return -1;
+		}
 		if (status.verdict == WIRE_OK && auth->mech != AUTH_USER)
-			return 0;
+			return auth_accept(auth, err);
 	}
+	if (rc == -1 && line->len > 0)
+		exchange(p, auth, line, shown, &status, &ignored);
 	if (rc == 0 && status.verdict != WIRE_OK)
 		return error_set(err, ERR_PROTOCOL, "the server asks for more after %s is over",
 		                 auth_name(auth));
@@ -219,16 +254,32 @@ static bool may_show_password(const struct conn *conn, const struct login *login
 static int log_in(struct pop3 *p, const struct login *login, const char *password,
                   struct error *err)
 {
-	struct auth auth = {0};
+	unsigned char binding[TLS_MAX_BINDING];
+	struct auth_terms terms = {
+		.capa = &p->capa,
+		.tls = p->conn->tls != NULL,
+		.cleartext = may_show_password(p->conn, login),
+		.stamp = p->stamp,
+		.host = p->conn->server->host,
+		.port = p->conn->server->port,
+		.binding_bytes = binding,
+	};
+	struct auth auth;
 	struct str line = {.max = CONN_MAX_OUT / 2};
 	int rc;
 
-	rc = auth_begin(&auth, login, password, &p->capa, may_show_password(p->conn, login), err);
+	if (auth_wants_binding(login) && p->conn->tls != NULL &&
+	    !tls_binding(p->conn->tls, &terms.binding, binding, &terms.binding_len))
+		terms.binding = NULL;
+	rc = auth_begin(&auth, login, password, &terms, err);
 	p->conn->hide[0] = password;
-	if (rc == 0)
+	if (rc == 0) {
+		note(NOTE_INFO, "logging in by %s", auth_name(&auth));
 		rc = login_steps(p, &auth, &line, err);
+	}
 	p->conn->hide[0] = p->conn->hide[1] = NULL;
 	str_wipe(&line);
+	auth_end(&auth);
 	return rc;
 }
 
@@ -245,14 +296,17 @@ int pop3_start(struct pop3 *p, struct conn *conn, const struct account *account,
 {
 	p->conn = conn;
 	p->queue = xcalloc(POP3_MAX_QUEUE, sizeof *p->queue);
+	conn_be_patient(conn, account->server.login_timeout);
 	if (account->server.tls == TLS_IMPLICIT && conn_start_tls(conn, trust, err) == -1)
 		return -1;
 	if (greet(p, err) == -1 || ask_capa(p, err) == -1)
 		return -1;
 	if (account->server.tls == TLS_STLS && start_tls(p, trust, err) == -1)
 		return -1;
-	if (log_in(p, &account->login, password, err) == -1)
+	if (ask_utf8(p, err) == -1 || log_in(p, &account->login, password, err) == -1)
 		return -1;
+	p->in = true;
+	conn_be_patient(conn, 0);
 	judge_pipelining(p);
 	return 0;
 }
@@ -275,6 +329,12 @@ static int take_stat(struct pop3 *p, struct listing *listing, struct error *err)
 	return 0;
 }
 
+/* A refusal for a reason of its own, which says nothing of the command. */
+static bool is_trouble(enum wire_code code)
+{
+	return code != WIRE_CODE_NONE && code != WIRE_CODE_OTHER && code != WIRE_CODE_UTF8;
+}
+
 /* UIDL or LIST: a server may refuse either; what that means is for plan.c. */
 static int take_listing(struct pop3 *p, enum pop3_verb verb, struct listing *listing,
                         struct error *err)
@@ -287,7 +347,7 @@ static int take_listing(struct pop3 *p, enum pop3_verb verb, struct listing *lis
 
 	if (take_status(p, verbs[verb].doing, &status, err) == -1)
 		return -1;
-	if (status.verdict != WIRE_OK && status.code == WIRE_CODE_SYS_TEMP) { /* it will not always */
+	if (status.verdict != WIRE_OK && is_trouble(status.code)) { /* it knows the command */
 		p->ahead = false;
 		return refused(p, &status, "the server refused its listing", ERR_TEMP, err);
 	}
@@ -420,14 +480,15 @@ int pop3_reply(struct pop3 *p, struct pop3_reply *reply, struct error *err)
 	return 0;
 }
 
-/* What stands behind a message is an answer, or nothing.  Else the dot was one of its lines, which
- * the server forgot to double, and this is not the whole of it.  An answer more than there were
- * commands on their way says that one of those before was not what we took it for. */
+/* What stands behind a message is an answer to what is on its way, or nothing.  Else the dot was
+ * one of its lines, which the server forgot to double, and this is not the whole of it: a sender
+ * may have made such a line look like an answer.  Or one of those before was not what we took it
+ * for. */
 static bool goes_on(const struct pop3 *p, const char *rest, size_t len)
 {
 	return len > 0 && ((strncasecmp(rest, "+OK", len < 3 ? len : 3) != 0 &&
 	                    strncasecmp(rest, "-ERR", len < 4 ? len : 4) != 0) ||
-	                   (p->held == 0 && p->pipelining));
+	                   p->held == 0);
 }
 
 /* What was handed out is taken from the connection only at the next call, so that the caller may

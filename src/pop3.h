@@ -35,6 +35,10 @@ struct pop3_sent {
 struct pop3 {
 	struct conn *conn;    /* foreign */
 	struct wire_capa capa;
+	char stamp[256];      /* the greeting's timestamp, for APOP; or "" */
+	bool in;              /* the server let us in */
+	bool refused;         /* it was told who we are, and said no */
+	bool too_soon;        /* it said [LOGIN-DELAY] */
 	bool lock_step;       /* it is not to be trusted with pipelining */
 	bool pipelining;      /* may be used: announced, and not switched off */
 	bool ahead;           /* while listing: more than one question is not answered */
@@ -56,9 +60,9 @@ struct pop3_reply {
 };
 
 /* From the greeting to a session that may send commands.  conn is dialled.  trust may be NULL
- * where tls is off.  password is not kept.  pop3 is zeroed but for lock_step.  Errors: ERR_AUTH
- * login refused, ERR_TEMP in use or told to wait, ERR_UNAVAILABLE no STLS, no mechanism;
- * ERR_PROTOCOL nonsense. */
+ * where tls is off.  password, or the token, is not kept.  pop3 is zeroed but for lock_step.
+ * Errors: ERR_AUTH login refused, ERR_TEMP in use or told to wait, ERR_UNAVAILABLE no STLS, no
+ * mechanism; ERR_PROTOCOL nonsense. */
 int pop3_start(struct pop3 *pop3, struct conn *conn, const struct account *account,
                const struct tls_trust *trust, const char *password, struct error *err);
 

@@ -22,6 +22,10 @@
  *     X UID OCTETS NUM SINCE           it failed NUM times, last at SINCE (0: perhaps by no
  *                                      fault of its own); NUM 0: forget it
  *     H NUM OCTETS                     the text of entry NUM has this fingerprint (mark.h)
+ *     A NUM SINCE TOKEN                the login TOKEN (manners.c) was refused NUM times in a row,
+ *                                      last at SINCE; 0: it was not
+ *     L NUM SINCE                      the server wants NUM seconds from login to login, and the
+ *                                      last one was at SINCE
  *     Z                                all P before it are settled, and what they left is swept
  *
  * Entries are numbered from 0 in the order of their D and S records.
@@ -58,7 +62,8 @@ static const struct field {
 
 /* A tag and its fields. */
 static const char *const forms[] = {
-	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Xuons", "Hno", "Z",
+	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Xuons", "Hno",
+	"Anst", "Lns", "Z",
 };
 
 static const char *form_of(char tag)

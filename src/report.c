@@ -123,6 +123,14 @@ static void say(struct report *report, const char *prefix, const char *name, con
 	report->drawn = 0;
 }
 
+/* To standard output, whose errors main looks for. */
+static void put_out(const char *text)
+{
+	char shown[4096];
+
+	puts(printable(shown, sizeof(shown), text, strlen(text)));
+}
+
 /* n in units, rounded. */
 static uint64_t rounded(uint64_t n, uint64_t unit)
 {
@@ -295,6 +303,9 @@ void report_event(struct report *report, size_t i, const struct event *event)
 		if (wanted)
 			say(report, "mailhaul: ", report->accounts[i].name, event->text);
 		break;
+	case EVENT_LINE:
+		put_out(event->text);
+		break;
 	case EVENT_PLAN:
 		row->planned = true;
 		row->due = event->num;
@@ -335,7 +346,7 @@ void report_end(struct report *report, size_t i)
 
 	row->running = false;
 	report->stale = true;
-	if (row->done && wanted)
+	if (row->done && wanted && !report->accounts[i].inspect)
 		summarize(report, i);
 }
 

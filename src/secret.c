@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * secret.c - gets the password of an account: from the configuration, a command, a file, or a
- * person at the terminal.
+ * secret.c - gets the password or token of an account: from the configuration, a command, a file,
+ * or a person at the terminal.
  *
  * Whatever the source, one rule judges what came (take) and every buffer it went through is
  * wiped.  No error, note or argument list ever holds a byte of it.  A command or file may say
@@ -66,44 +66,40 @@ static char *take(const char *bytes, size_t len, const char *source, struct erro
 	return xmemdup0(bytes, len);
 }
 
-/* -- password_command --------------------------------------------------------------------- */
+/* -- password_command, token_command ------------------------------------------------------ */
 
-/* Judges how the command ended and what it said. */
-static char *answer(const struct child *child, int status, struct error *err)
+/* Judges how the command ended and what it said; option is what it is called. */
+static char *answer(const char *option, const struct str *said, int status, struct error *err)
 {
-	size_t len = first_line(child->heard, child->heard_len);
-	char how[64];
+	char how[64], source[64];
 
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
 		bool later = WIFEXITED(status) && WEXITSTATUS(status) == EX_TEMPFAIL;
 
-		error_set(err, later ? ERR_TEMP : ERR_AUTH, "password_command failed: %s",
+		error_set(err, later ? ERR_TEMP : ERR_AUTH, "%s failed: %s", option,
 		          child_status_text(how, sizeof(how), status));
 		return NULL;
 	}
-	if (len == sizeof(child->heard)) { /* its end may be cut off */
-		error_set(err, ERR_AUTH, "password_command: its answer is longer than %d bytes",
-		          CHILD_EAR - 1);
-		return NULL;
-	}
-	return take(child->heard, len, "password_command: its answer", err);
+	snprintf(source, sizeof(source), "%s: its answer", option);
+	return take(said->s, said->len > 0 ? first_line(said->s, said->len) : 0, source, err);
 }
 
-static char *from_command(char *command, struct error *err)
+static char *from_command(const char *option, char *command, struct error *err)
 {
 	char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, command, NULL};
-	struct child_spec spec = {.argv = argv, .stdin_fd = -1, .keep_stderr = true};
+	struct str said = {.max = SECRET_MAX + 2}; /* and a CR LF */
+	struct child_spec spec = {.argv = argv, .stdin_fd = -1, .keep_stderr = true, .said = &said};
 	struct child child;
 	char *secret = NULL;
 	int status;
 
 	if (child_run(&spec, COMMAND_SECONDS, &child, &status, err) == 0) {
-		secret = answer(&child, status, err);
+		secret = answer(option, &said, status, err);
 	} else {
 		err->kind = err->kind == ERR_IO ? ERR_AUTH : err->kind;
-		error_wrap(err, "password_command");
+		error_wrap(err, "%s", option);
 	}
-	explicit_bzero(&child, sizeof(child));
+	str_wipe(&said);
 	return secret;
 }
 
@@ -196,19 +192,29 @@ static char *from_file(const char *path, struct error *err)
 
 char *secret_get(const struct login *login, struct error *err)
 {
+	if (login->token_command)
+		return from_command("token_command", login->token_command, err);
 	if (login->password_command)
-		return from_command(login->password_command, err);
+		return from_command("password_command", login->password_command, err);
 	if (login->password_file)
 		return from_file(login->password_file, err);
 	if (login->password)
 		return take(login->password, strlen(login->password), "password", err);
+	if (login->auth == AUTH_EXTERNAL)
+		return xstrdup("");
 	error_set(err, ERR_AUTH, "no password is configured");
 	return NULL;
 }
 
+bool secret_may_change(const struct login *login)
+{
+	return login->password_command || login->token_command;
+}
+
 bool secret_is_missing(const struct login *login)
 {
-	return !login->password && !login->password_command && !login->password_file;
+	return !login->password && !login->password_file && !secret_may_change(login) &&
+	       login->auth != AUTH_EXTERNAL;
 }
 
 /* -- the terminal ------------------------------------------------------------------------- */

@@ -39,6 +39,7 @@ struct seen {
 	struct uidset set;
 	struct tries tries;       /* messages that would not come */
 	uint64_t broke, broke_at; /* pipelining: times in a row, and when */
+	struct seen_login login;
 	struct intents intents;
 	bool listed;              /* plan may have outdated entries since seen_take_begin */
 };
@@ -87,6 +88,18 @@ static bool remember(struct seen *seen, const struct record *r)
 	return true;
 }
 
+static bool remember_refusal(struct seen_login *login, const struct record *r)
+{
+	if (r->token.len >= sizeof login->mark)
+		return false;
+	login->refused = r->num;
+	login->refused_at = r->since;
+	if (r->token.len > 0)
+		memcpy(login->mark, r->token.p, r->token.len);
+	login->mark[r->token.len] = '\0';
+	return true;
+}
+
 /* Takes a record to memory.  Returns false where it makes no sense there. */
 static bool apply(struct seen *seen, const struct record *r)
 {
@@ -114,6 +127,12 @@ static bool apply(struct seen *seen, const struct record *r)
 	case 'B':
 		seen->broke = r->num;
 		seen->broke_at = r->since;
+		return true;
+	case 'A':
+		return remember_refusal(&seen->login, r);
+	case 'L':
+		seen->login.pause = r->num;
+		seen->login.last = r->since;
 		return true;
 	case 'T':
 	case 'X':
@@ -162,6 +181,13 @@ static void put_rest(struct seen *seen)
 
 	if (seen->broke > 0)
 		journal_put(j, &(struct record){.tag = 'B', .num = seen->broke, .since = seen->broke_at});
+	if (seen->login.refused > 0)
+		journal_put(j, &(struct record){.tag = 'A', .num = seen->login.refused,
+		                                .since = seen->login.refused_at,
+		                                .token = span(seen->login.mark)});
+	if (seen->login.pause > 0)
+		journal_put(j, &(struct record){.tag = 'L', .num = seen->login.pause,
+		                                .since = seen->login.last});
 	tries_put(&seen->tries, j);
 	intents_put(&seen->intents, j);
 }
@@ -407,6 +433,34 @@ int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *e
 	return unsynced(seen, err);
 }
 
+const struct seen_login *seen_login(const struct seen *seen)
+{
+	return &seen->login;
+}
+
+int seen_refused(struct seen *seen, const char *mark, uint64_t now, struct error *err)
+{
+	bool same = strcmp(seen->login.mark, mark) == 0 && seen->login.refused < MAX_LOST;
+
+	happen(seen, (struct record){.tag = 'A', .num = same ? seen->login.refused + 1 : 1,
+	                             .since = now, .token = span(mark)});
+	return unsynced(seen, err);
+}
+
+int seen_admitted(struct seen *seen, struct error *err)
+{
+	if (seen->login.refused > 0)
+		happen(seen, (struct record){.tag = 'A'});
+	return unsynced(seen, err);
+}
+
+int seen_pause(struct seen *seen, uint64_t pause, uint64_t now, struct error *err)
+{
+	if (pause > 0 || seen->login.pause > 0)
+		happen(seen, (struct record){.tag = 'L', .num = pause, .since = now});
+	return unsynced(seen, err);
+}
+
 int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *attempt,
                  struct error *err)
 {
@@ -455,6 +509,12 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
 	if (uidset_find(&seen->set, uid, octets, &num))
 		happen(seen, (struct record){.tag = 'F', .num = num});
 	return unsynced(seen, err);
+}
+
+void seen_outdate(struct seen *seen, struct seen_entry *entry)
+{
+	entry->outdated = true;
+	seen->listed = true;
 }
 
 int seen_resize(struct seen *seen, const struct seen_entry *entry, uint64_t octets,

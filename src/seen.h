@@ -55,6 +55,10 @@ struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t o
 /* The server said it is deleted (QUIT was answered +OK): forget it.  seen_flush makes it last. */
 int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err);
 
+/* A message that was fetched again is not the entry's: that is forgotten before the next delivery
+ * is recorded. */
+void seen_outdate(struct seen *seen, struct seen_entry *entry);
+
 /* A message that was fetched again is the entry's after all: only its size is another one now.  It
  * counts as listed.  Not synced. */
 int seen_resize(struct seen *seen, const struct seen_entry *entry, uint64_t octets,
@@ -73,6 +77,22 @@ bool seen_lock_step(const struct seen *seen, uint64_t now);
 /* How a pipelined session ended: it broke, and went well in lock-step; or it went well.  Not
  * synced. */
 int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *err);
+
+/* What is remembered of logins: how often they were refused in a row, with which login (a mark that
+ * tells it from others) and when last; and what the server wants between two. */
+struct seen_login {
+	uint64_t refused, refused_at;
+	char mark[33];
+	uint64_t pause, last; /* seconds, 0: none; when the last was */
+};
+const struct seen_login *seen_login(const struct seen *seen);
+
+/* The server has refused this login.  Not synced. */
+int seen_refused(struct seen *seen, const char *mark, uint64_t now, struct error *err);
+
+/* It has let us in, or asked for a pause.  Not synced, as the next. */
+int seen_admitted(struct seen *seen, struct error *err);
+int seen_pause(struct seen *seen, uint64_t pause, uint64_t now, struct error *err);
 
 /* An MDA is about to be given this message: *attempt is which time that is, from 1.  Not synced:
  * after a power cut the count may be low. */

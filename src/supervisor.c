@@ -187,8 +187,10 @@ static _Noreturn void be_worker(struct supervisor *s, size_t i, int link, pid_t 
 			close(slot->mda.child.ear);
 	}
 	for (n = 0; n < s->count; n++)
-		if (n != i)
+		if (n != i) {
 			secret_free(&s->accounts[n].login.password);
+			secret_free(&s->accounts[n].server.proxy);
+		}
 	reset_signals(s);
 #ifdef PR_SET_PDEATHSIG
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -429,7 +431,8 @@ static void reap(struct supervisor *s, struct slot *slot)
 static void watch(struct supervisor *s, struct slot *slot, uint64_t now, uint64_t *wake)
 {
 	const struct server *server = &s->accounts[slot->i].server;
-	uint64_t patience = (server->connect_timeout + 2 * server->timeout) * 1000 + SILENCE_MS;
+	uint64_t spans = server->connect_timeout + server->login_timeout + 2 * server->timeout;
+	uint64_t patience = spans * 1000 + SILENCE_MS;
 	uint64_t limit = slot->heard + patience;
 	struct error err;
 

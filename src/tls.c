@@ -2,43 +2,56 @@
 /*
  * tls.c - TLS sessions by GnuTLS, in steps that never wait.
  *
- * The certificate is judged by gnutls_session_set_verify_cert2, inside the handshake: where it is
- * refused, the server gets the alert and not one byte of ours.  TLS 1.2 is the least, by
- * appending to the default priorities, so that a distribution's policy stays in force.
- * Renegotiation is refused: no POP3 server needs it, and it has a history of attacks.
+ * The certificate is judged inside the handshake: where it is refused, the server gets the alert
+ * and not one byte of ours, our own certificate neither.  Either by authority, name, dates and
+ * purpose (gnutls_session_set_verify_cert2), or where the user has pinned keys by these alone.
+ * TLS 1.2 is the least, by appending to the default priorities, so that a distribution's policy
+ * stays in force.  Renegotiation is refused: no POP3 server needs it, and it has a history of
+ * attacks.  No tickets across runs.
  *
- * What this does not: pins, client certificates, tickets across runs.
+ * Our own certificate may be in a token (PKCS#11).  Its PIN comes with the URL, GnuTLS tries it
+ * once, and nobody is asked for another: a token is locked after three.
  *
  * Errors stick: after a fatal one GnuTLS only says "invalid session", so the first is remembered
- * and told again.  Names out of certificates are a stranger's bytes and go through printable().
+ * and told again.
  *
- * Called by conn.c (sessions) and worker.c (the trust store).
+ * Called by conn.c (sessions) and worker.c (the trust).
  */
 #include "config.h"
 
 #include "tls.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
+#include <gnutls/pkcs11.h>
 #include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#define PRIORITIES "-VERS-TLS1.0:-VERS-TLS1.1:-VERS-DTLS-ALL"
-#define MAX_NAMES 4 /* of a refused certificate that are shown */
+#include "file.h"
+
+#define NO_OLD "-VERS-TLS1.0:-VERS-TLS1.1:-VERS-DTLS-ALL"
 
 struct tls_trust {
 	gnutls_certificate_credentials_t credentials;
+	gnutls_priority_t priorities; /* NULL: the library's, less NO_OLD */
+	char *pins;                   /* NULL: authorities decide */
+	bool own;                     /* we have a certificate of our own */
+	bool looks;                   /* and judges nothing */
+	unsigned pin_flags;           /* of the last question for a token's PIN; 0: there was none */
 };
 
 struct tls {
 	gnutls_session_t session;
+	const struct tls_trust *trust; /* foreign */
 	char *host;
 	gnutls_typed_vdata_st demands[2]; /* on the certificate: foreign to GnuTLS while it lives */
+	struct cert cert;    /* the server's */
+	struct error fault;  /* what is wrong with it, where the trust only looks */
 	bool up;      /* the handshake is complete */
 	bool sending; /* GnuTLS holds a record of ours that is not all sent */
 	int dead;     /* the fatal error that ended the session, or 0 */
@@ -46,15 +59,32 @@ struct tls {
 
 /* -- trust -------------------------------------------------------------------------------- */
 
-/* GnuTLS does not say why a file cannot be read, so it is opened here once for the reason. */
-static int load_file(struct tls_trust *trust, const char *path, struct error *err)
+static bool is_token(const char *name)
+{
+	return strncmp(name, "pkcs11:", 7) == 0;
+}
+
+/* GnuTLS does not say why a file cannot be read, so it is opened here once for the reason.
+ * secret: and nobody else may read it. */
+static int try_file(const char *option, const char *path, bool secret, struct error *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int rc;
+	int rc = 0;
 
 	if (fd == -1)
-		return error_sys(err, ERR_CONFIG, "tls_ca_file %s", path);
+		return error_sys(err, ERR_CONFIG, "%s %s", option, path);
+	if (secret)
+		rc = file_is_private(fd, path, err);
 	close(fd);
+	return rc == 0 ? 0 : error_wrap(err, "%s", option);
+}
+
+static int load_file(struct tls_trust *trust, const char *path, struct error *err)
+{
+	int rc;
+
+	if (try_file("tls_ca_file", path, false, err) == -1)
+		return -1;
 	rc = gnutls_certificate_set_x509_trust_file(trust->credentials, path, GNUTLS_X509_FMT_PEM);
 	if (rc > 0)
 		return 0;
@@ -72,169 +102,183 @@ static int load_system(struct tls_trust *trust, struct error *err)
 	                 "or set tls_ca_file)");
 }
 
-struct tls_trust *tls_trust_load(const char *ca_file, struct error *err)
+/* GnuTLS asks when the URL has no PIN, or a wrong one; a file's key when it is encrypted. */
+static int know_no_pin(void *arg, int attempt, const char *url, const char *label, unsigned flags,
+                       char *pin, size_t size)
 {
-	struct tls_trust *trust = xcalloc(1, sizeof(*trust));
+	struct tls_trust *trust = arg;
+
+	(void)url;
+	(void)label;
+	(void)pin;
+	(void)size;
+	trust->pin_flags = flags | GNUTLS_PIN_USER | (attempt > 0 ? GNUTLS_PIN_WRONG : 0);
+	return -1;
+}
+
+/* Why our own certificate cannot be used.  The name may hold a PIN: it is shown up to its query,
+ * where that stands. */
+static int own_failed(const struct tls_trust *trust, const char *cert, int rc, struct error *err)
+{
+	char shown[160];
+	bool token = is_token(cert);
+	size_t len = token ? strcspn(cert, "?") : strlen(cert);
+
+	printable(shown, sizeof(shown), cert, len);
+	if (rc == GNUTLS_E_PKCS11_PIN_LOCKED)
+		return error_set(err, ERR_CONFIG, "tls_cert %s: the token is locked", shown);
+	if ((trust->pin_flags & GNUTLS_PIN_WRONG) ||
+	    (rc == GNUTLS_E_PKCS11_PIN_ERROR && !trust->pin_flags))
+		return error_set(err, ERR_CONFIG, "tls_cert %s: the token refused the PIN, which was tried "
+		                 "once and is not tried again", shown);
+	if (trust->pin_flags && token)
+		return error_set(err, ERR_CONFIG, "tls_cert %s: the token wants a PIN; add "
+		                 "?pin-source=/PATH of a file that holds it to the URL of the key", shown);
+	if (trust->pin_flags || rc == GNUTLS_E_DECRYPTION_FAILED)
+		return error_set(err, ERR_CONFIG, "tls_cert %s: the key is encrypted; store it without a "
+		                 "password, readable by you only, or in a token", shown);
+	if (rc == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+		return error_set(err, ERR_CONFIG, "tls_cert %s: tls_key is not the key of this certificate",
+		                 shown);
+	return error_set(err, ERR_CONFIG, "tls_cert %s: %s", shown, gnutls_strerror(rc));
+}
+
+static int load_own(struct tls_trust *trust, const struct server *server, struct error *err)
+{
+	const char *cert = server->tls_cert, *key = server->tls_key ? server->tls_key : cert;
+	int rc;
+
+	if ((!is_token(cert) && try_file("tls_cert", cert, false, err) == -1) ||
+	    (!is_token(key) && try_file("tls_key", key, true, err) == -1))
+		return -1;
+	gnutls_certificate_set_pin_function(trust->credentials, know_no_pin, trust);
+	rc = gnutls_certificate_set_x509_key_file2(trust->credentials, cert, key, GNUTLS_X509_FMT_PEM,
+	                                           NULL, 0);
+	trust->own = rc >= 0;
+	return rc >= 0 ? 0 : own_failed(trust, cert, rc, err);
+}
+
+/* Who names versions gets those; else a string like NORMAL would bring old ones back. */
+static int load_priorities(struct tls_trust *trust, const char *text, struct error *err)
+{
+	struct str all = {.max = 8192};
+	const char *at = NULL;
+	char shown[64];
+	int rc;
+
+	str_printf(&all, strstr(text, "VERS-") ? "%s" : "%s:" NO_OLD, text);
+	rc = gnutls_priority_init(&trust->priorities, all.s, &at);
+	if (rc != 0 && at >= all.s && at < all.s + strlen(text))
+		error_set(err, ERR_CONFIG, "tls_priorities: cannot be read from character %zu on: '%s'",
+		          (size_t)(at - all.s) + 1, printable(shown, sizeof(shown), text + (at - all.s),
+		                                              strlen(text) - (size_t)(at - all.s)));
+	else if (rc != 0)
+		error_set(err, ERR_CONFIG, "tls_priorities: %s", gnutls_strerror(rc));
+	if (rc != 0)
+		trust->priorities = NULL;
+	str_free(&all);
+	return rc == 0 ? 0 : -1;
+}
+
+static int load(struct tls_trust *trust, const struct server *server, struct error *err)
+{
 	int rc = gnutls_certificate_allocate_credentials(&trust->credentials);
 
 	if (rc < 0)
-		error_set(err, ERR_TEMP, "cannot prepare TLS: %s", gnutls_strerror(rc));
-	else
-		rc = ca_file ? load_file(trust, ca_file, err) : load_system(trust, err);
-	if (rc < 0)
+		return error_set(err, ERR_TEMP, "cannot prepare TLS: %s", gnutls_strerror(rc));
+	if (server->tls_priorities && load_priorities(trust, server->tls_priorities, err) == -1)
+		return -1;
+	if (server->tls_cert && !trust->looks && load_own(trust, server, err) == -1)
+		return -1;
+	if (server->tls_pin) {
+		trust->pins = xstrdup(server->tls_pin);
+		return 0;
+	}
+	return server->tls_ca_file ? load_file(trust, server->tls_ca_file, err)
+	                           : load_system(trust, err);
+}
+
+struct tls_trust *tls_trust_load(const struct server *server, enum tls_trust_use use,
+                                 struct error *err)
+{
+	struct tls_trust *trust = xcalloc(1, sizeof(*trust));
+
+	trust->looks = use == TLS_LOOK;
+	if (load(trust, server, err) == -1)
 		tls_trust_free(&trust);
 	return trust;
 }
 
 void tls_trust_free(struct tls_trust **trust)
 {
-	if (*trust && (*trust)->credentials)
+	if (!*trust)
+		return;
+	if ((*trust)->credentials)
 		gnutls_certificate_free_credentials((*trust)->credentials);
+	if ((*trust)->priorities)
+		gnutls_priority_deinit((*trust)->priorities);
+	free((*trust)->pins);
 	free(*trust);
 	*trust = NULL;
 }
 
-/* -- a certificate that is not accepted --------------------------------------------------- */
+/* -- the server's certificate ------------------------------------------------------------- */
 
-/* What is wrong, in words, and what can be done.  The gravest stands first: its advice is given. */
-static const struct {
-	unsigned flag;
-	const char *why, *advice;
-} faults[] = {
-	{GNUTLS_CERT_REVOKED, "it was revoked", "tell the provider"},
-	{GNUTLS_CERT_SIGNATURE_FAILURE, "its signature is wrong",
-     "somebody may stand between you and the server"},
-	{GNUTLS_CERT_UNEXPECTED_OWNER, "it is not for this host",
-     "set host to a name that the certificate bears"},
-	{GNUTLS_CERT_SIGNER_NOT_FOUND, "its issuer is unknown",
-     "if you trust the issuer, save its certificate to a file and set tls_ca_file"},
-	{GNUTLS_CERT_SIGNER_NOT_CA, "its issuer may not issue certificates", "tell the provider"},
-	{GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, "its issuer may not issue this certificate",
-     "tell the provider"},
-	{GNUTLS_CERT_NOT_ACTIVATED, "it is not valid yet", "check the clock of this machine"},
-	{GNUTLS_CERT_EXPIRED, "it has expired",
-     "the provider must renew it, or the clock of this machine is wrong"},
-	{GNUTLS_CERT_INSECURE_ALGORITHM, "it is signed by a method that is not safe any more",
-     "the provider must renew it"},
-	{GNUTLS_CERT_PURPOSE_MISMATCH, "it is not meant for servers", "tell the provider"},
-};
-
-/* Adds ", " and the bytes made printable.  What does not fit is left out: it is but an error's
- * text. */
-static void add_shown(struct str *to, const void *bytes, size_t len)
-{
-	char shown[80];
-
-	str_printf(to, "%s%s", to->len > 0 ? ", " : "", printable(shown, sizeof(shown), bytes, len));
-}
-
-/* Adds one alternative name; other kinds than hosts and addresses are passed over. */
-static void add_name(struct str *to, int type, const void *bytes, size_t len)
-{
-	char address[INET6_ADDRSTRLEN];
-	int family = len == 4 ? AF_INET : AF_INET6;
-
-	if (type == GNUTLS_SAN_DNSNAME)
-		add_shown(to, bytes, len);
-	else if (type == GNUTLS_SAN_IPADDRESS && (len == 4 || len == 16) &&
-	         inet_ntop(family, bytes, address, sizeof(address)))
-		add_shown(to, address, strlen(address));
-}
-
-/* For whom the certificate is: its alternative names, else its common name. */
-static void add_names(struct str *to, gnutls_x509_crt_t crt)
-{
-	char name[256];
-	size_t size = sizeof(name);
-
-	for (unsigned i = 0; i <= MAX_NAMES; i++, size = sizeof(name)) {
-		int type = gnutls_x509_crt_get_subject_alt_name(crt, i, name, &size, NULL);
-
-		if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-			break;
-		if (i == MAX_NAMES)
-			add_shown(to, "...", 3);
-		else
-			add_name(to, type, name, size);
-	}
-	size = sizeof(name);
-	if (to->len == 0 &&
-	    gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size) == 0)
-		add_shown(to, name, size);
-}
-
-static void add_day(struct str *to, time_t when)
-{
-	char day[16];
-	struct tm tm;
-
-	if (gmtime_r(&when, &tm) && strftime(day, sizeof(day), "%Y-%m-%d", &tm) > 0)
-		str_printf(to, " (%s)", day);
-}
-
-/* All that is wrong, in words.  Returns the advice for the first of it. */
-static const char *add_faults(struct str *to, unsigned status, gnutls_x509_crt_t crt)
-{
-	const char *advice = NULL;
-	gnutls_datum_t words = {0};
-
-	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
-		if (!(status & faults[i].flag))
-			continue;
-		add_shown(to, faults[i].why, strlen(faults[i].why));
-		if (faults[i].flag == GNUTLS_CERT_EXPIRED)
-			add_day(to, gnutls_x509_crt_get_expiration_time(crt));
-		if (faults[i].flag == GNUTLS_CERT_NOT_ACTIVATED)
-			add_day(to, gnutls_x509_crt_get_activation_time(crt));
-		if (!advice)
-			advice = faults[i].advice;
-	}
-	if (advice)
-		return advice;
-	if (gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &words, 0) == 0)
-		str_printf(to, "%s", (const char *)words.data);
-	gnutls_free(words.data);
-	return "tell the provider";
-}
-
-/* The error for a certificate that was refused, from the certificate itself. */
-static int explain(struct tls *tls, gnutls_x509_crt_t crt, struct error *err)
-{
-	struct str why = {.max = 160}, names = {.max = 160};
-	gnutls_datum_t dn = {0};
-	char issuer[96];
-	const char *advice;
-
-	advice = add_faults(&why, gnutls_session_get_verify_cert_status(tls->session), crt);
-	add_names(&names, crt);
-	if (gnutls_x509_crt_get_issuer_dn3(crt, &dn, 0) < 0)
-		dn.size = 0;
-	printable(issuer, sizeof(issuer), (const char *)dn.data, dn.size);
-	error_set(err, ERR_UNAVAILABLE,
-	          "the certificate was refused for %.100s: %s; it is for %s, %s %s; %s", tls->host,
-	          why.len ? why.s : "no reason known", names.len ? names.s : "nobody",
-	          gnutls_x509_crt_check_issuer(crt, crt) ? "self-signed by" : "issued by",
-	          issuer[0] ? issuer : "nobody", advice);
-	gnutls_free(dn.data);
-	str_free(&why);
-	str_free(&names);
-	return -1;
-}
-
-static int refuse_certificate(struct tls *tls, struct error *err)
+/* False: there is none, or it cannot be read. */
+static bool read_certificate(struct tls *tls)
 {
 	unsigned n = 0;
 	const gnutls_datum_t *chain = gnutls_certificate_get_peers(tls->session, &n);
-	gnutls_x509_crt_t crt = NULL;
 
-	if (n > 0 && gnutls_x509_crt_init(&crt) == 0 &&
-	    gnutls_x509_crt_import(crt, &chain[0], GNUTLS_X509_FMT_DER) == 0)
-		explain(tls, crt, err);
-	else
-		error_set(err, ERR_UNAVAILABLE, "the certificate was refused: it cannot be read");
-	if (crt)
-		gnutls_x509_crt_deinit(crt);
-	return -1;
+	return n > 0 && cert_read(chain[0].data, chain[0].size, &tls->cert);
+}
+
+static int unreadable(struct error *err)
+{
+	return error_set(err, ERR_UNAVAILABLE, "the certificate was refused: it cannot be read");
+}
+
+/* Whether GnuTLS's verdict, or the pins', is that all is well: 0, -1 with *err. */
+static int judge(struct tls *tls, struct error *err)
+{
+	unsigned status = GNUTLS_CERT_INVALID;
+
+	if (!read_certificate(tls))
+		return unreadable(err);
+	if (tls->trust->pins)
+		return pin_matches(tls->trust->pins, tls->cert.pin)
+		           ? 0 : cert_not_pinned(&tls->cert, tls->host, err);
+	if (gnutls_certificate_verify_peers(tls->session, tls->demands, 2, &status) == 0 && status == 0)
+		return 0;
+	return cert_refused(&tls->cert, tls->host, status, err);
+}
+
+/* GnuTLS calls these within the handshake, once the server has shown its certificate. */
+static int look_at_it(gnutls_session_t session)
+{
+	struct tls *tls = gnutls_session_get_ptr(session);
+
+	judge(tls, &tls->fault);
+	return 0;
+}
+
+static int insist_on_pins(gnutls_session_t session)
+{
+	struct tls *tls = gnutls_session_get_ptr(session);
+	struct error ignored;
+
+	return judge(tls, &ignored);
+}
+
+/* The error for a certificate that was refused. */
+static int refuse_certificate(struct tls *tls, struct error *err)
+{
+	if (!read_certificate(tls))
+		return unreadable(err);
+	if (tls->trust->pins)
+		return cert_not_pinned(&tls->cert, tls->host, err);
+	return cert_refused(&tls->cert, tls->host, gnutls_session_get_verify_cert_status(tls->session),
+	                    err);
 }
 
 /* -- a session ---------------------------------------------------------------------------- */
@@ -253,7 +297,7 @@ static bool is_address(const char *host)
 }
 
 /* The certificate must be for this host, and for servers: set_verify_cert alone would take one
- * that was issued for clients. */
+ * that was issued for clients.  Pins stand for all of that. */
 static void demand(struct tls *tls)
 {
 	static unsigned char purpose[] = GNUTLS_KP_TLS_WWW_SERVER;
@@ -262,13 +306,22 @@ static void demand(struct tls *tls)
 	tls->demands[0].data = (unsigned char *)tls->host;
 	tls->demands[1].type = GNUTLS_DT_KEY_PURPOSE_OID;
 	tls->demands[1].data = purpose;
-	gnutls_session_set_verify_cert2(tls->session, tls->demands, 2, 0);
+	gnutls_session_set_ptr(tls->session, tls);
+	if (tls->trust->looks)
+		gnutls_session_set_verify_function(tls->session, look_at_it);
+	else if (tls->trust->pins)
+		gnutls_session_set_verify_function(tls->session, insist_on_pins);
+	else
+		gnutls_session_set_verify_cert2(tls->session, tls->demands, 2, 0);
 }
 
 /* The settings of a fresh session; a GnuTLS code. */
-static int prepare(struct tls *tls, int fd, const struct tls_trust *trust)
+static int prepare(struct tls *tls, int fd)
 {
-	int rc = gnutls_set_default_priority_append(tls->session, PRIORITIES, NULL, 0);
+	const struct tls_trust *trust = tls->trust;
+	int rc = trust->priorities
+	             ? gnutls_priority_set(tls->session, trust->priorities)
+	             : gnutls_set_default_priority_append(tls->session, NO_OLD, NULL, 0);
 
 	if (rc == 0)
 		rc = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, trust->credentials);
@@ -287,10 +340,11 @@ struct tls *tls_open(int fd, const char *host, const struct tls_trust *trust, st
 
 	if (len > 1 && host[len - 1] == '.') /* the root's dot is for DNS; certificates omit it */
 		len--;
+	tls->trust = trust;
 	tls->host = xmemdup0(host, len);
 	rc = gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
 	if (rc == 0)
-		rc = prepare(tls, fd, trust);
+		rc = prepare(tls, fd);
 	if (rc < 0) {
 		error_set(err, ERR_UNAVAILABLE, "cannot prepare TLS: %s", gnutls_strerror(rc));
 		tls_close(&tls);
@@ -298,16 +352,31 @@ struct tls *tls_open(int fd, const char *host, const struct tls_trust *trust, st
 	return tls;
 }
 
+/* True for the alerts by which a server may mean our own certificate. */
+static bool is_about_ours(gnutls_alert_description_t alert)
+{
+	return (alert >= GNUTLS_A_BAD_CERTIFICATE && alert <= GNUTLS_A_CERTIFICATE_UNKNOWN) ||
+	       alert == GNUTLS_A_UNKNOWN_CA || alert == GNUTLS_A_ACCESS_DENIED;
+}
+
 /* The peer's fatal alert.  kind: what it means where it says nothing special. */
 static int alerted(struct tls *tls, enum error_kind kind, struct error *err)
 {
 	gnutls_alert_description_t alert = gnutls_alert_get(tls->session);
 	const char *name = gnutls_alert_get_name(alert);
+	bool asked = !tls->up && gnutls_certificate_client_get_request_status(tls->session);
 
 	if (alert == GNUTLS_A_PROTOCOL_VERSION)
 		return error_set(err, ERR_UNAVAILABLE, "the server does not offer TLS 1.2 or later");
+	if ((alert == GNUTLS_A_CERTIFICATE_REQUIRED || asked) && !tls->trust->own)
+		return error_set(err, ERR_UNAVAILABLE,
+		                 "the server demands a client certificate: set tls_cert and tls_key");
 	if (alert == GNUTLS_A_CERTIFICATE_REQUIRED)
-		return error_set(err, ERR_UNAVAILABLE, "the server demands a client certificate");
+		return error_set(err, ERR_UNAVAILABLE, "the server demands a client certificate of other "
+		                 "issuers than that of tls_cert");
+	if (is_about_ours(alert) && tls->trust->own)
+		return error_set(err, ERR_UNAVAILABLE, "the server does not accept our certificate "
+		                 "(tls_cert): %s", name ? name : "unknown alert");
 	return error_set(err, kind, "the server ended TLS: %s", name ? name : "unknown alert");
 }
 
@@ -350,11 +419,14 @@ int tls_handshake(struct tls *tls, enum tls_want *want, struct error *err)
 	int rc = gnutls_handshake(tls->session);
 
 	tls->up = rc == 0;
+	if (rc == 0 && !tls->cert.until && !read_certificate(tls))
+		return unreadable(err);
 	*want = rc == 0 ? TLS_DONE : wanted(tls);
 	if (rc == 0 || !gnutls_error_is_fatal(rc))
 		return 0;
 	tls->dead = rc;
 	switch (rc) {
+	case GNUTLS_E_CERTIFICATE_ERROR:
 	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
 		gnutls_alert_send_appropriate(tls->session, rc);
 		return refuse_certificate(tls, err);
@@ -409,6 +481,37 @@ long tls_write(struct tls *tls, const char *buf, size_t len, enum tls_want *want
 bool tls_pending(const struct tls *tls)
 {
 	return gnutls_record_check_pending(tls->session) > 0;
+}
+
+bool tls_binding(const struct tls *tls, const char **name, unsigned char data[TLS_MAX_BINDING],
+                 size_t *len)
+{
+	bool exporter = gnutls_protocol_get_version(tls->session) >= GNUTLS_TLS1_3;
+	gnutls_datum_t bytes = {0};
+	bool fits;
+
+	*name = exporter ? "tls-exporter" : "tls-unique";
+	*len = 0;
+	if (!tls->up || (!exporter && !gnutls_session_ext_master_secret_status(tls->session)) ||
+	    gnutls_session_channel_binding(tls->session,
+	                                   exporter ? GNUTLS_CB_TLS_EXPORTER : GNUTLS_CB_TLS_UNIQUE,
+	                                   &bytes) != 0)
+		return false;
+	fits = bytes.size > 0 && bytes.size <= TLS_MAX_BINDING;
+	if (fits)
+		memcpy(data, bytes.data, *len = bytes.size);
+	gnutls_free(bytes.data);
+	return fits;
+}
+
+const struct cert *tls_cert(const struct tls *tls)
+{
+	return &tls->cert;
+}
+
+const struct error *tls_fault(const struct tls *tls)
+{
+	return &tls->fault;
 }
 
 char *tls_describe(const struct tls *tls)

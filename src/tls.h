@@ -9,9 +9,11 @@
 #ifndef TLS_H
 #define TLS_H
 
+#include "account.h"
 #include "base.h"
+#include "cert.h"
 
-struct tls_trust; /* certificates we trust: loaded once, used by any number of sessions */
+struct tls_trust; /* whom we trust, and who we are: loaded once, for any number of sessions */
 struct tls;       /* one session */
 
 enum tls_want { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE };
@@ -19,9 +21,15 @@ enum tls_want { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE };
 /* What tls_read and tls_write answer instead of a count. */
 #define TLS_AGAIN (-2) /* poll for *want and call again */
 
-/* Loads ca_file, or the system's trust store for NULL (about 16 ms).  NULL: ERR_UNAVAILABLE for
- * an empty or missing system store, ERR_CONFIG for a bad file. */
-struct tls_trust *tls_trust_load(const char *ca_file, struct error *err);
+/* LOOK accepts every certificate and only remembers what is wrong with it; our own is not shown
+ * then.  It is for showing what a server offers: nothing secret may be said in such a session. */
+enum tls_trust_use { TLS_JUDGE, TLS_LOOK };
+
+/* Loads what the server's tls_ options name: pins, or tls_ca_file, or the system's store (about 16
+ * ms); our own certificate; priorities.  NULL: ERR_UNAVAILABLE for an empty or missing system
+ * store, ERR_CONFIG for what cannot be read or used. */
+struct tls_trust *tls_trust_load(const struct server *server, enum tls_trust_use use,
+                                 struct error *err);
 void tls_trust_free(struct tls_trust **trust);
 
 /* A client session on a connected non-blocking socket.  host is copied; it is checked against
@@ -44,6 +52,19 @@ long tls_write(struct tls *tls, const char *buf, size_t len, enum tls_want *want
 
 /* Bytes that are decrypted already: poll would not tell. */
 bool tls_pending(const struct tls *tls);
+
+/* The server's certificate, once the handshake is complete. */
+const struct cert *tls_cert(const struct tls *tls);
+
+/* What was wrong with it: ERR_NONE but for TLS_LOOK. */
+const struct error *tls_fault(const struct tls *tls);
+
+/* What ties a login to this very session (RFC 5056): "tls-exporter" and 32 bytes for TLS 1.3 (RFC
+ * 9266), "tls-unique" for TLS 1.2 (RFC 5929).  *name is static.  false: there is none that is
+ * safe; TLS 1.2 needs the extended master secret for it (RFC 7627). */
+#define TLS_MAX_BINDING 64
+bool tls_binding(const struct tls *tls, const char **name, unsigned char data[TLS_MAX_BINDING],
+                 size_t *len);
 
 /* "TLS1.3 ECDHE-... AES-256-GCM" for -v; the caller frees it. */
 char *tls_describe(const struct tls *tls);

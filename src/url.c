@@ -181,8 +181,10 @@ static void name_account(struct account *account)
 	struct str name = {.max = 65536}; /* option.c's limits: three times 4000 and 255, and a port */
 	uint64_t port = account->server.port;
 
-	add_safe(&name, account->login.user, false, "._@+-");
-	str_puts(&name, "@");
+	if (account->login.user) {
+		add_safe(&name, account->login.user, false, "._@+-");
+		str_puts(&name, "@");
+	}
 	add_safe(&name, account->server.host, true, ".-");
 	if (port != 995 && port != 110)
 		str_printf(&name, "+%u", (unsigned)port);
@@ -220,7 +222,7 @@ int url_set(struct account *account, const char *url, struct error *err)
 	    set(account, "tls", secure ? "implicit" : "stls", err) ||
 	    set_server(account, all, secure ? "995" : "110", err))
 		return -1;
-	if (!account->login.user)
+	if (!account->login.user && !account->inspect)
 		return error_set(err, ERR_USAGE, "URL: it names no user");
 	name_account(account);
 	return 0;

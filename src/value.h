@@ -42,6 +42,7 @@ struct option {
 	const char *fallback;     /* the default as it would be written; NULL: absent */
 	const char *const *words; /* OPTION_WORD: NULL-terminated, index = value */
 	enum option_choice choice;
+	int (*judge)(const char *text, struct error *err); /* of texts with a grammar of their own */
 	const char *arg;          /* how --help calls the value: "HOST", "SECONDS" */
 	const char *help;         /* one line */
 };

@@ -19,6 +19,8 @@
 
 #include "base.h"
 
+#define MAX_TIMESTAMP 250
+
 /* -- words and numbers -------------------------------------------------------------------- */
 
 static bool is_blank(char c)
@@ -131,6 +133,24 @@ void wire_status(const char *line, size_t len, struct wire_status *out)
 	out->code = out->verdict == WIRE_CONTINUE ? WIRE_CODE_NONE : judge_code(out->text);
 }
 
+bool wire_timestamp(const char *text, size_t len, struct wire_span *stamp)
+{
+	const char *open = memchr(text, '<', len);
+	size_t left = open != NULL ? len - (size_t)(open - text) : 0;
+	const char *close = open != NULL ? memchr(open, '>', left) : NULL;
+	size_t ats = 0;
+
+	if (close == NULL || close - open > MAX_TIMESTAMP - 1)
+		return false;
+	for (const char *p = open + 1; p < close; p++) {
+		if (*p <= ' ' || *p > '~' || *p == '<')
+			return false;
+		ats += *p == '@';
+	}
+	*stamp = (struct wire_span){open, (size_t)(close + 1 - open)};
+	return ats == 1 && open[1] != '@' && close[-1] != '@';
+}
+
 /* -- listings ----------------------------------------------------------------------------- */
 
 bool wire_stat(const char *text, size_t len, uint32_t *count, uint64_t *octets)
@@ -175,6 +195,44 @@ bool wire_uidl(const char *line, size_t len, uint32_t *num, struct wire_span *ui
 
 /* -- capabilities ------------------------------------------------------------------------- */
 
+static const struct {
+	const char *word;
+	enum wire_sasl bit;
+} mechanisms[] = {
+	{"plain", WIRE_SASL_PLAIN},
+	{"login", WIRE_SASL_LOGIN},
+	{"cram-md5", WIRE_SASL_CRAM_MD5},
+	{"scram-sha-1", WIRE_SASL_SCRAM_SHA_1},
+	{"scram-sha-256", WIRE_SASL_SCRAM_SHA_256},
+	{"scram-sha-1-plus", WIRE_SASL_SCRAM_SHA_1_PLUS},
+	{"scram-sha-256-plus", WIRE_SASL_SCRAM_SHA_256_PLUS},
+	{"external", WIRE_SASL_EXTERNAL},
+	{"xoauth2", WIRE_SASL_XOAUTH2},
+	{"oauthbearer", WIRE_SASL_OAUTHBEARER},
+};
+
+static void take_mechanisms(struct wire_span rest, struct wire_capa *capa)
+{
+	struct wire_span word;
+
+	while ((word = take_word(&rest)).len > 0)
+		for (size_t i = 0; i < sizeof mechanisms / sizeof *mechanisms; i++)
+			if (is_word(word, mechanisms[i].word))
+				capa->sasl |= mechanisms[i].bit;
+}
+
+/* "EXPIRE 30", "EXPIRE 30 USER", "EXPIRE NEVER"; a server has been seen to say "EXPIRE30". */
+static void take_expire(struct wire_span rest, struct wire_capa *capa)
+{
+	struct wire_span word = take_word(&rest);
+
+	if (is_word(word, "never"))
+		capa->expire_days = WIRE_EXPIRE_NEVER;
+	else if (!number_parse(word.p, word.len, UINT32_MAX, &capa->expire_days))
+		return;
+	capa->expire = true;
+}
+
 void wire_capa(const char *line, size_t len, struct wire_capa *capa)
 {
 	struct wire_span rest = {line, len};
@@ -192,13 +250,19 @@ void wire_capa(const char *line, size_t len, struct wire_capa *capa)
 		capa->user = true;
 	else if (is_word(word, "resp-codes"))
 		capa->resp_codes = true;
-	else if (is_word(word, "utf8"))
-		capa->utf8 = true;
 	else if (is_word(word, "sasl"))
-		while ((word = take_word(&rest)).len > 0) {
-			capa->sasl_plain |= is_word(word, "plain");
-			capa->sasl_login |= is_word(word, "login");
-		}
+		take_mechanisms(rest, capa);
+	else if (is_word(word, "expire"))
+		take_expire(rest, capa);
+	else if (is_word(word, "x-google-rico"))
+		capa->windows = true;
+	else if (is_word(word, "login-delay") && !take_number(&rest, UINT32_MAX, &capa->login_delay))
+		capa->login_delay = 0;
+	else if (is_word(word, "utf8")) {
+		capa->utf8 = true;
+		while ((word = take_word(&rest)).len > 0)
+			capa->utf8_user |= is_word(word, "user");
+	}
 }
 
 /* -- the body of a message ---------------------------------------------------------------- */

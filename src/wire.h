@@ -58,6 +58,11 @@ struct wire_status {
 /* Judges a status line.  The status words are compared without case, as servers vary. */
 void wire_status(const char *line, size_t len, struct wire_status *out);
 
+/* The timestamp of a greeting's text, for APOP (RFC 1939 section 7), with its < and >.  Only what
+ * is surely a msg-id is taken: one "@", printable ASCII, no blank, at most 250 bytes.  Others
+ * can be made so that the digest tells something of the password (CVE-2007-1558). */
+bool wire_timestamp(const char *text, size_t len, struct wire_span *stamp);
+
 /* -- listings ----------------------------------------------------------------------------- */
 
 /* "nn mm ..." as in the text after +OK of STAT: count of messages and octets.  Words behind are
@@ -74,15 +79,36 @@ bool wire_uidl(const char *line, size_t len, uint32_t *num, struct wire_span *ui
 
 /* -- capabilities ------------------------------------------------------------------------- */
 
+/* SASL mechanisms, as bits of wire_capa.sasl. */
+enum wire_sasl {
+	WIRE_SASL_PLAIN = 1u << 0,
+	WIRE_SASL_LOGIN = 1u << 1,
+	WIRE_SASL_CRAM_MD5 = 1u << 2,
+	WIRE_SASL_SCRAM_SHA_1 = 1u << 3,
+	WIRE_SASL_SCRAM_SHA_256 = 1u << 4,
+	WIRE_SASL_SCRAM_SHA_1_PLUS = 1u << 5,
+	WIRE_SASL_SCRAM_SHA_256_PLUS = 1u << 6,
+	WIRE_SASL_EXTERNAL = 1u << 7,
+	WIRE_SASL_XOAUTH2 = 1u << 8,
+	WIRE_SASL_OAUTHBEARER = 1u << 9
+};
+
+#define WIRE_EXPIRE_NEVER UINT64_MAX
+
 /* What CAPA announced.  Zeroed: nothing.  A line at a time is folded in by wire_capa. */
 struct wire_capa {
 	bool known; /* CAPA was answered with +OK */
-	bool pipelining, stls, top, uidl, user, resp_codes, utf8;
-	bool sasl_plain, sasl_login;
+	bool pipelining, stls, top, uidl, user, resp_codes;
+	bool utf8, utf8_user; /* RFC 6856: the command; and names and passwords that are not ASCII */
+	bool expire;          /* a message once read stays expire_days at least (RFC 2449 6.7) */
+	bool windows;         /* X-GOOGLE-RICO: a session shows a part of the mailbox */
+	unsigned sasl;        /* enum wire_sasl */
+	uint64_t expire_days; /* or WIRE_EXPIRE_NEVER */
+	uint64_t login_delay; /* seconds from login to login; 0: none (RFC 2449 6.5) */
 };
 
 /* Folds one line of the CAPA listing into capa; words are compared without case, unknown ones
- * are passed over.  A "SASL" line is read for the mechanisms named in struct wire_capa. */
+ * are passed over.  A "SASL" line is read for the mechanisms of enum wire_sasl. */
 void wire_capa(const char *line, size_t len, struct wire_capa *capa);
 
 /* -- the body of a message ---------------------------------------------------------------- */

@@ -7,26 +7,40 @@
  * read; a destination that cannot be used is found out before the server is bothered.  After
  * the connection is made nothing is executed any more: an MDA is the supervisor's to run.
  *
+ * There are two exceptions, between two sessions, when the connection to that server is closed: a
+ * command whose password or token was refused is run once more, and a tunnel for each session.
+ *
  * The worker prints nothing.  Its notes, failures and last word go through the link.
  */
 #include "config.h"
 
 #include "worker.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "conn.h"
 #include "deliver.h"
 #include "fetch.h"
 #include "file.h"
+#include "inspect.h"
 #include "link.h"
+#include "manners.h"
 #include "pop3.h"
 #include "secret.h"
 #include "seen.h"
 #include "settle.h"
 #include "tls.h"
+
+#define DAY 86400
+#define LEAST_WINDOW 100  /* messages of a session behind which more may wait */
+#define MOST_WINDOWS 1000 /* sessions of a run */
+#define CERT_DAYS 14 /* before its end a certificate is warned of */
 
 /* Every destination there is: a new one is a line here. */
 static const struct deliver_ops *const destinations[] = {
@@ -39,7 +53,10 @@ struct worker {
 	char *state_dir;
 	char run[SPOOL_TOKEN / 2 + 1];
 	char host[64];                 /* our own name */
-	char *password;
+	char *password;                /* or token */
+	bool asked_again;              /* its command was run a second time */
+	bool refused;                  /* by the server: the last session's login */
+	bool windows;                  /* a session shows a part of the mailbox */
 	struct seen *seen;
 	struct deliver deliver;
 	struct tls_trust *trust;
@@ -125,18 +142,68 @@ static int open_destination(struct worker *w, struct error *err)
 	return d->ops->open(d, err);
 }
 
+/* Before a command that may ask a person for something is run in vain. */
+static int wait_turn(struct worker *w, struct error *err)
+{
+	return manners_may_dial(w->seen, (uint64_t)time(NULL), err);
+}
+
 static int get_password(struct worker *w, struct error *err)
 {
 	w->password = secret_get(&w->account->login, err);
-	return w->password != NULL ? 0 : -1;
+	if (w->password == NULL)
+		return -1;
+	return manners_may_try(w->seen, w->account, w->password, (uint64_t)time(NULL), err);
 }
 
 static int load_trust(struct worker *w, struct error *err)
 {
 	if (w->account->server.tls == TLS_OFF)
 		return 0;
-	w->trust = tls_trust_load(w->account->server.tls_ca_file, err);
+	w->trust = tls_trust_load(&w->account->server, TLS_JUDGE, err);
 	return w->trust != NULL ? 0 : -1;
+}
+
+/* True once a day: cron would else tell the same every five minutes.  The file's time is the
+ * memory; where there can be none, it is told each time. */
+static bool is_due(const char *state_dir)
+{
+	struct str path = {.max = 8192};
+	time_t now = time(NULL);
+	struct stat st;
+	bool due = true;
+	int fd;
+
+	str_printf(&path, "%s/warned", state_dir);
+	fd = open(path.s, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd == -1 && errno == EEXIST)
+		fd = open(path.s, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	else if (fd != -1)
+		now = 0; /* it is new */
+	if (fd != -1 && now != 0 && fstat(fd, &st) == 0)
+		due = st.st_mtime > now || now - st.st_mtime >= DAY;
+	if (fd != -1 && due)
+		(void)futimens(fd, NULL);
+	if (fd != -1)
+		close(fd);
+	str_free(&path);
+	return due;
+}
+
+/* Says in good time that the server will soon be refused.  With pins nobody looks at dates. */
+static void warn_of_end(const struct worker *w)
+{
+	const struct server *server = &w->account->server;
+	int64_t now = (int64_t)time(NULL), until;
+	char day[16];
+
+	if (w->conn.tls == NULL || server->tls_pin != NULL)
+		return;
+	until = tls_cert(w->conn.tls)->until;
+	if (until - now < CERT_DAYS * DAY && is_due(w->state_dir))
+		note(NOTE_WARN, "the certificate of %s ends in %lld days, on %s: if it is not made anew, "
+		     "no mail can be fetched from then on; tell the provider", server->host,
+		     (long long)(until - now) / DAY, cert_day(day, until));
 }
 
 enum session { SESSION_FETCH, SESSION_DELETES };
@@ -146,6 +213,7 @@ static int run_session(struct worker *w, enum session kind, bool lock_step, bool
                        struct error *err)
 {
 	struct pop3 pop3 = {.lock_step = lock_step};
+	struct error late;
 	struct fetch fetch = {
 		.account = w->account,
 		.pop3 = &pop3,
@@ -162,13 +230,43 @@ static int run_session(struct worker *w, enum session kind, bool lock_step, bool
 	if (rc == 0)
 		rc = pop3_start(&pop3, &w->conn, w->account, w->trust, w->password, err);
 	if (rc == 0)
+		warn_of_end(w);
+	if (rc == 0)
 		rc = fetch_run(&fetch, err);
 	note(NOTE_INFO, "%lu times the server had answered everything and we waited",
 	     w->conn.flights);
 	*was_ahead = pop3_was_ahead(&pop3);
+	w->refused = pop3.refused;
+	w->windows = pop3.capa.windows;
+	if (manners_learn(w->seen, w->account, w->password, &pop3, (uint64_t)time(NULL),
+	                  rc == 0 ? err : &late) == -1)
+		rc = -1;
 	pop3_free(&pop3);
 	conn_close(&w->conn);
 	return rc;
+}
+
+/* A token lives for an hour or so, and a password may have been changed: where the server refuses
+ * what a command said, the command is asked once more.  True where it now says something else. */
+static bool ask_again(struct worker *w)
+{
+	char *old = w->password;
+	struct error err;
+
+	if (!w->refused || w->asked_again || !secret_may_change(&w->account->login) || stop_requested)
+		return false;
+	w->asked_again = true;
+	note(NOTE_INFO, "the server refused what the command said; it is run once more");
+	w->password = secret_get(&w->account->login, &err);
+	if (w->password == NULL || strcmp(w->password, old) == 0) {
+		if (w->password == NULL)
+			note(NOTE_WARN, "%s", err.text);
+		secret_free(&w->password);
+		w->password = old;
+		return false;
+	}
+	secret_free(&old);
+	return true;
 }
 
 /* Fetches; and where the server broke with several commands before it, once more in lock-step.
@@ -180,6 +278,8 @@ static int fetch_mail(struct worker *w, struct error *err)
 	bool lock_step = seen_lock_step(w->seen, now), was_ahead, broke;
 	int rc = run_session(w, SESSION_FETCH, lock_step, &was_ahead, err);
 
+	if (rc == -1 && ask_again(w))
+		rc = run_session(w, SESSION_FETCH, lock_step, &was_ahead, err);
 	broke = rc == -1 && was_ahead && !w->tally.stuck &&
 	        (err->kind == ERR_PROTOCOL || err->kind == ERR_TEMP);
 	if (broke) {
@@ -199,11 +299,32 @@ static int fetch_mail(struct worker *w, struct error *err)
 	return rc;
 }
 
+/* Gmail shows a few hundred messages in a session, and the next ones in the next: so where a window
+ * came that may have been a full one, there is another session, until one brings little. */
+static int fetch_all(struct worker *w, struct error *err)
+{
+	uint64_t before, kept;
+	int rc;
+
+	for (unsigned windows = 1;; windows++) {
+		before = w->tally.fetched;
+		kept = w->tally.kept;
+		rc = fetch_mail(w, err);
+		if (windows > 1) /* what the first sessions brought is listed again where it stays */
+			w->tally.kept = kept;
+		if (rc == -1 || !w->windows || w->tally.fetched - before < LEAST_WINDOW ||
+		    windows == MOST_WINDOWS || w->account->policy.limit > 0 || w->tally.unsafe ||
+		    stop_requested)
+			return rc;
+		note(NOTE_INFO, "this server shows its mail in parts: one more session");
+	}
+}
+
 /* A session that may not QUIT leaves its deletes undone; one without RETR can do them at once, so
  * that a message which ends every session cannot keep the others on the server. */
 static int run_sessions(struct worker *w, struct error *err)
 {
-	int rc = fetch_mail(w, err);
+	int rc = fetch_all(w, err);
 	struct error late;
 	bool was_ahead;
 
@@ -220,7 +341,7 @@ static int run_sessions(struct worker *w, struct error *err)
 static int live(struct worker *w, struct error *err)
 {
 	static int (*const steps[])(struct worker *, struct error *) = {
-		open_journal, open_destination, get_password, load_trust, run_sessions,
+		open_journal, open_destination, wait_turn, get_password, load_trust, run_sessions,
 	};
 
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
@@ -263,7 +384,7 @@ int worker_main(const struct account *account, int link)
 
 	note_link = link;
 	note_hook = send_note;
-	rc = live(&w, &err);
+	rc = account->inspect ? inspect_run(account, link, &err) : live(&w, &err);
 	secret_free(&w.password);
 	conn_close(&w.conn);
 	if (w.deliver.own != NULL)

@@ -59,7 +59,7 @@ make_config() {
 		{
 			printf '[work]\nhost = 127.0.0.1\nport = %s\nuser = joe\n' "$port"
 			grep -q '^tls *=' "$1" || echo 'tls = off'
-			grep -q '^password' "$1" || echo 'password = secret'
+			grep -qE '^(password|token_command)' "$1" || echo 'password = secret'
 			grep -q '^timeout' "$1" || printf 'timeout = 5\n'
 			grep -qE '^(maildir|mbox|mda|mda_shell|stdout) *=' "$1" || echo "maildir = $dir/box"
 			fill_in "$1"

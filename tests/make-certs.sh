@@ -11,6 +11,11 @@
 #   wrongca    right, but signed by an authority that nobody knows
 #   selfsigned right, but signed by itself
 #   client     right, but only for clients
+#   nulname    for "localhost", a NUL, and ".elsewhere.example.org"
+#   address    for the address 127.0.0.1 and no name
+#   textaddress  for a host that is called "127.0.0.1"
+#   soon       right, and ends in five days
+#   joe        a client certificate of joe, for logging in
 #
 # Keys are P-256.  Needs certtool (GnuTLS).  Prints nothing; exit status 1 with what certtool said.
 set -eu
@@ -67,6 +72,14 @@ signed notyet ca "$here" tls_www_server \
 	'activation_date = "2099-01-01 00:00:00"' 'expiration_date = "2099-12-31 00:00:00"'
 signed wrongca unknown "$here" "$years" tls_www_server
 signed client ca "$here" "$years" tls_www_client
+
+signed address ca 'ip_address = "127.0.0.1"' "$years" tls_www_server
+signed textaddress ca 'dns_name = "127.0.0.1"' "$years" tls_www_server
+signed soon ca "$here" tls_www_server 'expiration_days = 5'
+# SEQUENCE { [2] "localhost\0.elsewhere.example.org" }, for no template can hold a NUL.
+nul_name=302282206c6f63616c686f7374002e656c736577686572652e6578616d706c652e6f7267
+signed nulname ca "$years" tls_www_server "add_extension = \"2.5.29.17 0x$nul_name\""
+signed joe ca "$years" tls_www_client
 
 key selfsigned
 template selfsigned "$here" "$years" signing_key tls_www_server

@@ -27,8 +27,10 @@
  *
  * The script is read line by line; "#" and empty lines are passed over.  TEXT is the rest of its
  * line and knows \r \n \t \0 \\ \xNN, as UID, NAME and PASSWORD do; FILE is a path.  Without a
- * script line all is correct: USER, PASS, AUTH PLAIN and LOGIN, CAPA, STLS, STAT, LIST, UIDL,
- * RETR, TOP, DELE, RSET, NOOP, QUIT, pipelining.  What QUIT deletes is gone for later connections.
+ * script line all is correct: USER, PASS, AUTH, CAPA, STLS, STAT, LIST, UIDL, RETR, TOP, DELE,
+ * RSET, NOOP, QUIT, pipelining; APOP with the timestamp of the greeting.  What QUIT deletes is
+ * gone for later connections.  AUTH knows PLAIN, LOGIN and those of sasld.h, whatever CAPA says;
+ * a token is right if it is the password.
  *
  *   tls implicit|stls|off    default off; and: cert NAME (default server), tls-priority STRING
  *   user NAME PASSWORD       default joe secret; the password is the rest of the line
@@ -47,7 +49,11 @@
  *                            costs no memory: beyond 4 GiB, or a million of them, is fine
  *   list-octets NUM TEXT     LIST lies about message NUM of the script (stands after it)
  *   stat TEXT                STAT lies: +OK TEXT
+ *   next-password PASSWORD   from the second connection on
+ *   scram-rounds N           default 4096; and: sasl-fault WORD (see sasld.h)
  *   persist FILE             a byte for each message: "." or, deleted, "D".  Outlives the server
+ *   window N                 as Gmail: a session shows N messages, and what was RETRed before QUIT
+ *                            is in no later one
  *   delay MS                 a round trip: no answer leaves before MS after its command came;
  *                            pipelined commands wait together
  *   no-stuffing  lf-only     no doubled dots; LF instead of CRLF in all that is sent
@@ -106,6 +112,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "sasld.h"
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -274,6 +282,8 @@ static struct {
 	char **lines;         /* all lines: others point into them */
 	int tls, pipelining;  /* TLS_..., PIPELINING_... */
 	const char *cert, *priority, *user, *password, *greeting, *stat, *persist;
+	const char *next_password, *sasl_fault;
+	uint64_t rounds, window;
 	struct buf capa[3];   /* strings, each with its NUL: plain, after TLS, after the login */
 	bool no_stuffing, lf_only, parallel, ipv6;
 	uint64_t delay, cut_after, cut_conn;
@@ -288,8 +298,8 @@ static struct {
 	gnutls_priority_t priorities;
 	sigset_t old_mask;    /* lets SIGTERM in: for ppoll */
 } srv = {.cert_dir = ".", .cert = "server", .priority = "NORMAL", .user = "joe",
-	.password = "secret", .greeting = "pop3d ready", .pipelining = PIPELINING_WORKS,
-	.cut_after = NO_LIMIT, .log_fd = -1, .life = {-1, -1}};
+	.password = "secret", .greeting = "pop3d ready", .sasl_fault = "", .rounds = 4096,
+	.pipelining = PIPELINING_WORKS, .cut_after = NO_LIMIT, .log_fd = -1, .life = {-1, -1}};
 
 static volatile sig_atomic_t stop;
 
@@ -392,7 +402,8 @@ struct conn {
 	bool socket_eof; /* and none for the TLS layer */
 	bool tls_input, shaking, secured; /* what comes is TLS; handshake; after it */
 	bool logged_in, name_ok, quit, shake_next, waited, muted, closed;
-	enum { SASL_NONE, SASL_PLAIN, SASL_LOGIN, SASL_PASSWORD, SASL_SCRIPTED } sasl;
+	enum { SASL_NONE, SASL_PLAIN, SASL_LOGIN, SASL_PASSWORD, SASL_SCRIPTED, SASL_OTHER } sasl;
+	struct sasld mech;
 	gnutls_session_t tls;
 	struct buf rx, in;   /* TLS records; the client's lines */
 	struct buf out, tx;  /* answers; what the socket gets */
@@ -407,7 +418,7 @@ struct conn {
 	uint64_t sent, flights, cut_left;
 	bool mid_line;       /* in the text of a message */
 	uint32_t *view;      /* the mailbox at login: indices into srv.messages */
-	char *deleted;
+	char *deleted, *popped;
 	uint32_t n_view, n_left;
 	uint64_t octets_left;
 };
@@ -717,9 +728,12 @@ static void log_in(struct conn *c, bool ok)
 	c->logged_in = true;
 	c->view = need(malloc((srv.n_messages + 1) * sizeof *c->view));
 	c->deleted = need(calloc(srv.n_messages + 1, 1));
+	c->popped = need(calloc(srv.n_messages + 1, 1));
 	for (uint32_t i = 0; i < srv.n_messages; i++) {
 		if (srv.gone[i] == 'D')
 			continue;
+		if (srv.window > 0 && c->n_view == srv.window)
+			break;
 		c->view[c->n_view++] = i;
 		c->octets_left += srv.messages[i].octets;
 	}
@@ -770,15 +784,44 @@ static bool is_base64(const char *word, const char *const strings[3])
 	return is;
 }
 
+static const char *password_of(const struct conn *c)
+{
+	return srv.next_password && c->number > 1 ? srv.next_password : srv.password;
+}
+
+static struct sasld_world world_of(const struct conn *c)
+{
+	return (struct sasld_world){srv.user, password_of(c), srv.greeting, srv.sasl_fault,
+	    (unsigned)srv.rounds, c->secured ? c->tls : NULL};
+}
+
+/* A step of one of the mechanisms of sasld.h. */
+static void run_other(struct conn *c, const char *arg)
+{
+	struct sasld_world world = world_of(c);
+	char out[2048];
+
+	switch (sasld_step(&c->mech, &world, arg, out, sizeof out)) {
+	case SASLD_ASK:
+		c->sasl = SASL_OTHER;
+		put_line(c, "+ %s", out);
+		break;
+	case SASLD_YES: log_in(c, true); break;
+	case SASLD_NO: log_in(c, false); break;
+	}
+}
+
 static void run_response(struct conn *c, const char *arg)
 {
-	const char *const user[3] = {srv.user}, *const password[3] = {srv.password};
-	const char *const plain[3] = {"", srv.user, srv.password};
-	const char *const as[3] = {srv.user, srv.user, srv.password};
+	const char *const user[3] = {srv.user}, *const password[3] = {password_of(c)};
+	const char *const plain[3] = {"", srv.user, password_of(c)};
+	const char *const as[3] = {srv.user, srv.user, password_of(c)};
 
 	if (strcmp(arg, "*") == 0 || c->sasl == SASL_SCRIPTED) {
 		c->sasl = SASL_NONE;
 		put_line(c, "-ERR authentication cancelled");
+	} else if (c->sasl == SASL_OTHER) {
+		run_other(c, arg);
 	} else if (c->sasl == SASL_PLAIN) {
 		log_in(c, is_base64(arg, plain) || is_base64(arg, as));
 	} else if (c->sasl == SASL_LOGIN) {
@@ -796,6 +839,10 @@ static void run_auth(struct conn *c, char *arg)
 	char *word = next_word(&arg);
 	int mech = word ? find_word(word, mechs) : 2;
 
+	if (mech == 2 && word && sasld_begin(&c->mech, word)) {
+		run_other(c, *arg ? arg : NULL);
+		return;
+	}
 	if (mech == 2) {
 		put_line(c, "-ERR unknown mechanism");
 		return;
@@ -805,6 +852,16 @@ static void run_auth(struct conn *c, char *arg)
 		run_response(c, strcmp(arg, "=") == 0 ? "" : arg);
 	else
 		put_line(c, mech == 0 ? "+ " : "+ VXNlcm5hbWU6");
+}
+
+static void run_apop(struct conn *c, const char *arg)
+{
+	struct sasld_world world = world_of(c);
+
+	if (c->logged_in)
+		put_line(c, "-ERR not now");
+	else
+		log_in(c, sasld_apop(&world, arg));
 }
 
 /* The message of a number, or NULL and the answer is given. */
@@ -865,6 +922,7 @@ static void run_on_message(struct conn *c, enum verb verb, char *arg)
 	} else if (verb == V_TOP && !parse_number(next_word(&arg), &lines)) {
 		put_line(c, "-ERR how many lines?");
 	} else {
+		c->popped[n - 1] |= verb == V_RETR;
 		put_line(c, "+OK %" PRIu64 " octets", m->octets);
 		put_message(c, m, verb == V_TOP ? message_top(m, lines) : m->octets);
 		put_line(c, ".");
@@ -884,7 +942,7 @@ static void run_rset(struct conn *c)
 static void run_quit(struct conn *c)
 {
 	for (uint32_t i = 0; i < c->n_view; i++)
-		if (c->deleted[i])
+		if (c->deleted[i] || (srv.window > 0 && c->popped[i]))
 			srv.gone[c->view[i]] = 'D';
 	put_line(c, "+OK bye");
 	c->quit = true;
@@ -907,8 +965,9 @@ static void run_verb(struct conn *c, enum verb verb, char *arg)
 		c->name_ok = strcmp(arg, srv.user) == 0;
 		put_line(c, "+OK password?");
 		break;
-	case V_PASS: log_in(c, c->name_ok && strcmp(arg, srv.password) == 0); break;
+	case V_PASS: log_in(c, c->name_ok && strcmp(arg, password_of(c)) == 0); break;
 	case V_AUTH: run_auth(c, arg); break;
+	case V_APOP: run_apop(c, arg); break;
 	case V_STAT:
 		if (srv.stat)
 			put_line(c, "+OK %s", srv.stat);
@@ -1162,6 +1221,7 @@ static void serve(int fd, uint64_t number)
 		free(bufs[i]->p);
 	free(c.view);
 	free(c.deleted);
+	free(c.popped);
 }
 
 /* -- reading the script ------------------------------------------------------------------- */
@@ -1417,7 +1477,10 @@ static const struct knob {
 	{"broken-pipelining", .choice = &srv.pipelining, .words = pipelining_words},
 	{"cert", .text = &srv.cert}, {"tls-priority", .text = &srv.priority},
 	{"greeting", .text = &srv.greeting}, {"stat", .text = &srv.stat},
-	{"persist", .text = &srv.persist}, {"delay", .number = &srv.delay},
+	{"next-password", .text = &srv.next_password}, {"sasl-fault", .text = &srv.sasl_fault},
+	{"scram-rounds", .number = &srv.rounds},
+	{"window", .number = &srv.window}, {"persist", .text = &srv.persist},
+	{"delay", .number = &srv.delay},
 	{"capa", .strings = &srv.capa[0]}, {"capa-tls", .strings = &srv.capa[1]},
 	{"capa-login", .strings = &srv.capa[2]}, {"no-stuffing", .flag = &srv.no_stuffing},
 	{"lf-only", .flag = &srv.lf_only}, {"parallel", .flag = &srv.parallel},

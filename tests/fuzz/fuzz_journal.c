@@ -121,7 +121,7 @@ static void check_pasts(struct model *m, struct seen *seen)
 /* Takes every entry of the model once; then there is none left. */
 static void check_entries(const struct model *m, struct seen *seen)
 {
-	uint64_t since = 0, missing = 0;
+	uint64_t since = 0, missing = 0, mark = 0;
 	size_t live = 0;
 
 	seen_take_begin(seen);
@@ -136,25 +136,39 @@ static void check_entries(const struct model *m, struct seen *seen)
 		CHECK(memcmp(found->uid, e->uid.p, e->uid.len) == 0);
 		since += e->since - found->since;
 		missing += e->missing - found->missing;
+		mark += e->mark - found->mark;
 		live++;
 	}
-	CHECK(since == 0 && missing == 0 && seen_count(seen) == live);
+	CHECK(since == 0 && missing == 0 && mark == 0 && seen_count(seen) == live);
 	for (size_t i = 0; i < m->count; i++)
 		CHECK(seen_take(seen, m->entries[i].uid, 0, false) == NULL);
+}
+
+static void check_login(const struct model *m, const struct seen_login *login)
+{
+	CHECK(login->refused == m->refused && login->pause == m->pause);
+	CHECK(m->refused == 0 || (login->refused_at == m->refused_at &&
+	                          is_same_span(m->login, span(login->mark))));
+	CHECK(m->pause == 0 || login->last == m->last);
 }
 
 /* What experience has taught; asking for an attempt makes it one more. */
 static void check_rest(struct model *m, struct seen *seen)
 {
 	struct error err = {0};
-	uint64_t attempt;
+	uint64_t times, since;
 
 	CHECK(seen_lock_step(seen, NOW) == (m->broke >= 2 && NOW < m->broke_at + FORGET_AFTER));
 	for (size_t i = 0; i < m->ntries; i++) {
 		struct model_tries *tries = &m->tries[i];
 
-		CHECK(seen_attempt(seen, tries->uid, tries->octets, &attempt, &err) == 0);
-		CHECK(attempt == tries->num + 1);
+		if (tries->tag == 'X') {
+			times = seen_failures(seen, tries->uid, tries->octets, &since);
+			CHECK(times == tries->num && since == tries->since);
+		} else {
+			CHECK(seen_attempt(seen, tries->uid, tries->octets, &times, &err) == 0);
+			CHECK(times == tries->num + 1);
+		}
 	}
 }
 
@@ -194,7 +208,8 @@ static void deliver(struct model *m, struct seen *seen, unsigned fates)
 {
 	static const char tokens[][SPOOL_TOKEN + 1] = {"0123456789ab000000000001",
 	                                               "0123456789ab000000000002"};
-	struct spool spools[2] = {{.octets = 7, .uid = {"first", 5}, .place = "1:2 3%"}, {.fd = -1}};
+	struct spool spools[2] = {{.octets = 7, .uid = {"first", 5}, .place = "1:2 3%",
+	                           .mark = fates & 64 ? 0x123456789a : 0}, {.fd = -1}};
 	struct record r = {.tag = 'P', .kind = span("maildir"), .path = span("/home/joe/Mail"),
 	                   .run = span("0123456789ab"), .since = NOW};
 	struct error err = {0};
@@ -215,6 +230,8 @@ static void deliver(struct model *m, struct seen *seen, unsigned fates)
 		r.num = m->count;
 		if (spools[i].fate == SPOOL_SAFE || spools[i].fate == SPOOL_VOID)
 			CHECK(model_apply(m, &r));
+		if (spools[i].fate == SPOOL_SAFE && spools[i].uid.len > 0)
+			m->entries[m->count - 1].mark = spools[i].mark;
 	}
 	CHECK(seen_settle(seen, spools, 2, NOW, &err) == 0);
 }
@@ -229,15 +246,42 @@ static bool is_alone(const struct model *m, size_t i)
 	return m->entries[i].live;
 }
 
+/* Or gives it another size. */
 static void forget_one(struct model *m, struct seen *seen, unsigned which)
 {
 	struct model_entry *e = m->count > 0 ? &m->entries[which % m->count] : NULL;
 	struct error err = {0};
+	struct record r = {.tag = 'S', .num = m->count};
 
 	if (e == NULL || !is_alone(m, which % m->count))
 		return;
-	CHECK(seen_gone(seen, e->uid, e->octets, &err) == 0);
+	if (which & 128 && e->octets < UINT64_MAX) {
+		seen_take_begin(seen);
+		r.uid = e->uid;
+		r.octets = e->octets + 1;
+		r.since = e->since;
+		CHECK(seen_resize(seen, seen_take(seen, e->uid, e->octets, true), r.octets, &err) == 0);
+		CHECK(model_apply(m, &r));
+		m->entries[r.num].mark = e->mark;
+	} else {
+		CHECK(seen_gone(seen, e->uid, e->octets, &err) == 0);
+	}
 	e->live = false;
+}
+
+/* Those that are not listed any more are forgotten. */
+static void list_tries(struct model *m, struct seen *seen, unsigned which)
+{
+	uint64_t since;
+
+	for (size_t i = m->ntries; i-- > 0;) {
+		struct model_tries *tries = &m->tries[i];
+
+		if (which >> tries->octets % 8 & 1)
+			seen_failures(seen, tries->uid, tries->octets, &since);
+		else
+			model_drop_tries(m, tries);
+	}
 }
 
 /* A listing that has some of them. */
@@ -260,6 +304,7 @@ static void list_some(struct model *m, struct seen *seen, unsigned which)
 			e->live = false;
 		}
 	}
+	list_tries(m, seen, which);
 	CHECK(seen_missing(seen, NOW, &err) == 0);
 }
 
@@ -276,20 +321,50 @@ static void make_stale(struct seen *seen)
 		CHECK(seen_gone(seen, (struct wire_span){"many", 4}, i, &err) == 0);
 }
 
+static void log_in(struct model *m, struct seen *seen, unsigned fates)
+{
+	const struct wire_span login = span("0123456789abcdef");
+	struct error err = {0};
+
+	if (fates & 1) {
+		CHECK(seen_pause(seen, fates & 4 ? 60 : 0, NOW, &err) == 0);
+		if (fates & 4 || m->pause > 0)
+			m->last = NOW;
+		m->pause = fates & 4 ? 60 : 0;
+	}
+	if (fates & 64) {
+		CHECK(seen_admitted(seen, &err) == 0);
+		if (m->refused > 0)
+			m->login = (struct wire_span){0};
+		m->refused = 0;
+	} else if (fates & 16 && m->refused < 1000) {
+		bool same = is_same_span(m->login, login);
+
+		CHECK(seen_refused(seen, login.p, NOW, &err) == 0);
+		m->refused = same ? m->refused + 1 : 1;
+		m->refused_at = NOW;
+		m->login = login;
+	}
+}
+
 static void learn(struct model *m, struct seen *seen, unsigned fates)
 {
-	struct record r = {.tag = 'T', .num = 1, .uid = {"first", 5}, .octets = 7};
-	struct model_tries *tries = model_tries(m, r.uid, r.octets);
+	struct record r = {.tag = fates & 2 ? 'T' : 'X', .num = 1, .uid = {"first", 5}, .octets = 7,
+	                   .since = fates & 8 ? NOW : 0};
+	struct model_tries *tries = model_tries(m, r.tag, r.uid, r.octets);
 	struct error err = {0};
-	uint64_t attempt;
+	uint64_t attempt = 0;
 	bool broke = fates & 4;
 
 	if (tries != NULL && tries->num == UINT32_MAX - 1)
 		return; /* nobody asks so often */
 	if (tries != NULL)
 		r.num = tries->num + 1;
-	CHECK(seen_attempt(seen, r.uid, r.octets, &attempt, &err) == 0);
-	CHECK(attempt == r.num && model_apply(m, &r));
+	if (r.tag == 'X')
+		CHECK(seen_failed(seen, r.uid, r.octets, r.since, &err) == 0);
+	else
+		CHECK(seen_attempt(seen, r.uid, r.octets, &attempt, &err) == 0 && attempt == r.num);
+	CHECK(model_apply(m, &r));
 	if (m->broke == UINT32_MAX - 1)
 		return;
 	CHECK(seen_pipelining(seen, broke, NOW, &err) == 0);
@@ -314,9 +389,11 @@ static void act(struct model *m, struct seen *seen, unsigned flags, unsigned fat
 		forget_one(m, seen, fates);
 	if (flags & MISSING)
 		list_some(m, seen, fates);
-	if (fates & 32)
+	if (fates & 32) {
 		learn(m, seen, fates);
-	if (flags & STALE && (fates & 15) == 5) /* seldom: it takes long */
+		log_in(m, seen, fates);
+	}
+	if (flags & STALE && fates == 0x55) /* seldom: it takes long */
 		make_stale(seen);
 	CHECK(seen_flush(seen, &err) == 0);
 	for (size_t i = 0; i < m->nintents; i++)
@@ -342,8 +419,16 @@ static void reopen(void)
 	check_pasts(&model, seen);
 	check_entries(&again, seen);
 	check_entries(&model, seen);
+	check_login(&again, seen_login(seen));
+	check_login(&model, seen_login(seen));
 	check_rest(&again, seen);
 	CHECK(again.ntries == model.ntries && again.broke == model.broke);
+	for (size_t i = 0; i < model.ntries; i++) {
+		const struct model_tries *tries = &model.tries[i], *same;
+
+		same = model_tries(&again, tries->tag, tries->uid, tries->octets);
+		CHECK(same != NULL && same->num == tries->num && same->since == tries->since);
+	}
 	seen_close(&seen, false);
 	free(again.bytes);
 	free(bytes);
@@ -397,6 +482,7 @@ static void try_file(const char *file, size_t len, unsigned flags, unsigned fate
 	if (good) {
 		check_pasts(&model, seen);
 		check_entries(&model, seen);
+		check_login(&model, seen_login(seen));
 		act(&model, seen, flags, fates);
 		reopen();
 	}

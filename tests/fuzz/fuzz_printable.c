@@ -48,8 +48,9 @@ static uint32_t character(const unsigned char *s, size_t len, size_t *n)
  * line and paragraph separator; the byte order mark. */
 static bool is_tricky(uint32_t c)
 {
-	static const uint32_t ranges[][2] = {{0, 0x1f}, {0x7f, 0x9f}, {0x200e, 0x200f},
-	                                     {0x2028, 0x202e}, {0x2066, 0x2069}, {0xfeff, 0xfeff}};
+	static const uint32_t ranges[][2] = {{0, 0x1f},        {0x7f, 0x9f},     {0x061c, 0x061c},
+	                                     {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069},
+	                                     {0xfeff, 0xfeff}};
 
 	for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
 		if (c >= ranges[i][0] && c <= ranges[i][1])

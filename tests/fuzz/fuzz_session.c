@@ -24,6 +24,7 @@
 #include "conn.h"
 #include "deliver.h"
 #include "fetch.h"
+#include "mark.h"
 #include "pop3.h"
 #include "scratch.h"
 #include "seen.h"
@@ -50,6 +51,9 @@ struct given {
 	bool visible; /* it is there, whatever the fate says */
 	bool gone;    /* the server has confirmed the deletion */
 	bool clear;   /* listed once in every listing since */
+	bool steady;  /* and with its size */
+	bool resized; /* one of several that may have got another size */
+	uint64_t mark;
 };
 
 static struct given given[RUNS * WALK_MAX];
@@ -211,7 +215,8 @@ static int box_publish(struct deliver *d, struct spool *spools, size_t n, struct
 		text_copy(g->token, sizeof g->token, spools[i].token);
 		g->fate = unsure ? SPOOL_UNSURE : fail && i >= n / 2 ? SPOOL_VOID : SPOOL_SAFE;
 		g->visible = g->fate == SPOOL_SAFE || (unsure && i % 2 == 0);
-		g->clear = true;
+		g->clear = g->steady = true;
+		g->mark = spools[i].mark;
 		spools[i].fate = g->fate;
 	}
 	return fail || unsure ? -1 : 0;
@@ -298,6 +303,38 @@ static void check_bytes(struct walk *w)
 	free(all);
 }
 
+static uint64_t mark_of(const char *text, size_t len)
+{
+	struct mark mark = {0};
+
+	mark_add(&mark, text, len);
+	return mark_end(&mark);
+}
+
+/* A message that was fetched again, and is an earlier delivery after all: its UID and its text are
+ * the same.  *several: there is more than one such delivery. */
+static struct given *known_again(struct walk *w, const struct walk_command *retr, bool *several)
+{
+	const struct message *message = listing_message(&w->listing, retr->num);
+	struct given *found = NULL;
+	uint64_t mark;
+
+	*several = false;
+	if (retr->text == NULL || message == NULL || given_now(retr->num) != NULL)
+		return NULL;
+	mark = mark_of(retr->text, retr->len);
+	for (size_t i = 0; i < givens; i++) {
+		struct given *g = &given[i];
+
+		if (g->run == run || g->fate != SPOOL_SAFE || g->gone || g->mark != mark ||
+		    !is_uid(g, listing_uid(&w->listing, message)))
+			continue;
+		*several = found != NULL;
+		found = g;
+	}
+	return found;
+}
+
 /* The entry of an earlier delivery that lets a message be deleted unread. */
 static struct given *known(const struct walk *w, uint32_t num)
 {
@@ -306,8 +343,9 @@ static struct given *known(const struct walk *w, uint32_t num)
 	for (size_t i = 0; message != NULL && i < givens; i++) {
 		struct given *g = &given[i];
 
-		if (g->run < run && g->fate == SPOOL_SAFE && !g->gone && g->octets == message->octets &&
-		    is_uid(g, listing_uid(&w->listing, message)))
+		if (g->run < run && g->fate == SPOOL_SAFE && !g->gone &&
+		    is_uid(g, listing_uid(&w->listing, message)) &&
+		    (g->resized || g->octets == message->octets))
 			return g;
 	}
 	return NULL;
@@ -316,11 +354,15 @@ static struct given *known(const struct walk *w, uint32_t num)
 static void check_dele(struct walk *w, const struct walk_command *dele)
 {
 	const struct given *g = given_now(dele->num);
+	const struct walk_command *retr = find(w, 'R', dele->num);
+	bool several;
 
 	if (g != NULL)
 		CHECK(g->fate == SPOOL_SAFE && g->asked <= dele->at);
+	else if (retr != NULL)
+		CHECK(retr->at < dele->at && known_again(w, retr, &several) != NULL);
 	else
-		CHECK(find(w, 'R', dele->num) == NULL && known(w, dele->num) != NULL);
+		CHECK(known(w, dele->num) != NULL);
 }
 
 static void check_quit(struct walk *w, const struct walk_command *quit)
@@ -328,13 +370,15 @@ static void check_quit(struct walk *w, const struct walk_command *quit)
 	for (size_t i = 0; i < w->count; i++) {
 		const struct walk_command *c = &w->commands[i];
 		const struct given *g;
+		bool several;
 
 		CHECK(c->at <= quit->at); /* nothing follows it */
 		if (c->verb != 'R')
 			continue;
 		CHECK(c->answered);
 		g = given_now(c->num);
-		CHECK(!c->ok || (g != NULL && g->fate == SPOOL_SAFE && g->asked <= quit->at));
+		CHECK(!c->ok || known_again(w, c, &several) != NULL ||
+		      (g != NULL && g->fate == SPOOL_SAFE && g->asked <= quit->at));
 	}
 }
 
@@ -344,6 +388,7 @@ static void check_commands(struct walk *w, uint64_t keep, bool confused)
 
 	for (size_t i = 0; i < w->count; i++) {
 		struct walk_command *c = &w->commands[i];
+		bool several;
 
 		CHECK(find(w, c->verb, c->num) == c);
 		CHECK(c->verb == 'Q' || c->num <= w->listing.count);
@@ -352,7 +397,7 @@ static void check_commands(struct walk *w, uint64_t keep, bool confused)
 			check_dele(w, c);
 		if (c->verb == 'Q')
 			check_quit(w, c);
-		whole += c->text != NULL;
+		whole += c->text != NULL && known_again(w, c, &several) == NULL;
 	}
 	for (size_t i = 0; i < givens; i++)
 		now += given[i].run == run;
@@ -377,8 +422,8 @@ static size_t times_listed(const struct walk *w, const struct given *g,
 	return n;
 }
 
-/* What was delivered and is still listed as it was has not come again; where mail is kept for ever
- * its UID is enough. */
+/* What was delivered and is still listed has not come again; nor has what has its UID and size,
+ * whatever its text (where mail is kept for ever a size may be unknown). */
 static void check_doubles(const struct walk *w, bool for_ever)
 {
 	for (size_t i = 0; i < givens; i++) {
@@ -387,11 +432,30 @@ static void check_doubles(const struct walk *w, bool for_ever)
 
 		if (g->run == run || g->fate != SPOOL_SAFE || g->gone)
 			continue;
-		g->clear = g->clear && times_listed(w, g, &message) == 1 &&
-		           (for_ever || (g->octets > 0 && message->octets == g->octets));
-		for (size_t k = 0; g->clear && k < givens; k++)
-			CHECK(given[k].run != run || &given[k] == g ||
+		g->clear = g->clear && times_listed(w, g, &message) == 1;
+		g->steady = g->clear && g->steady &&
+		            ((g->octets > 0 && message->octets == g->octets) ||
+		             (for_ever && (g->octets == 0 || message->octets == 0)));
+		for (size_t k = 0; k < givens; k++)
+			CHECK(given[k].run != run || (!g->steady && !(g->clear && given[k].mark == g->mark)) ||
 			      !is_uid(&given[k], (struct wire_span){g->uid, g->uid_len}));
+	}
+}
+
+/* What was known again has its new size from now on. */
+static void resize(struct walk *w)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		const struct walk_command *c = &w->commands[i];
+		bool several;
+		struct given *g = c->verb == 'R' ? known_again(w, c, &several) : NULL;
+
+		if (g == NULL)
+			continue;
+		g->octets = listing_message(&w->listing, c->num)->octets;
+		for (size_t k = 0; several && k < givens; k++)
+			if (given[k].mark == g->mark)
+				given[k].resized = true;
 	}
 }
 
@@ -399,6 +463,7 @@ static void check_doubles(const struct walk *w, bool for_ever)
 static void forget(struct walk *w)
 {
 	const struct walk_command *quit = find(w, 'Q', 0);
+	bool several;
 
 	for (size_t i = 0; i < w->count; i++) {
 		const struct walk_command *c = &w->commands[i];
@@ -406,7 +471,9 @@ static void forget(struct walk *w)
 
 		if (c->verb != 'D' || !c->ok)
 			continue;
-		if (g == NULL)
+		if (g == NULL && find(w, 'R', c->num) != NULL)
+			g = known_again(w, find(w, 'R', c->num), &several);
+		else if (g == NULL)
 			g = known(w, c->num);
 		if (quit != NULL && quit->ok)
 			g->gone = true;
@@ -425,6 +492,7 @@ static void check_run(const struct account *account, bool may_show, bool confuse
 	check_bytes(&walk);
 	check_commands(&walk, account->policy.keep, confused);
 	check_doubles(&walk, account->policy.keep == KEEP_FOREVER);
+	resize(&walk);
 	forget(&walk);
 	walk_free(&walk);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz_url.c - accounts by their URL: whatever it is, TLS stays on, no password is taken or
- * repeated, and the account's name is a safe file name of its own.
+ * repeated, the account's name is a safe file name of its own, and the account's URL is read as it
+ * was written.
  *
  * The input: a URL, a line feed, another URL.
  */
@@ -58,6 +59,34 @@ static void check_account(const struct account *account)
 	CHECK(strcmp(name, ".") != 0 && strcmp(name, "..") != 0);
 }
 
+static void add_escaped(struct str *url, const char *s)
+{
+	for (; *s != '\0'; s++)
+		CHECK(str_printf(url, "%%%02x", (unsigned char)*s) == 0);
+}
+
+/* Written out again, with every byte escaped, it is the same account. */
+static void check_again(const struct account *account)
+{
+	const struct server *server = &account->server;
+	bool six = strchr(server->host, ':') != NULL;
+	struct str url = {.max = 65536};
+	struct account again;
+
+	str_puts(&url, server->tls == TLS_IMPLICIT ? "pop3s://" : "pop3://");
+	add_escaped(&url, account->login.user);
+	str_puts(&url, six ? "@[" : "@");
+	add_escaped(&url, server->host);
+	str_printf(&url, "%s:%u/", six ? "]" : "", (unsigned)server->port);
+	CHECK(read_url(&again, (struct input){url.s, url.len}));
+	CHECK(strcmp(again.login.user, account->login.user) == 0);
+	CHECK(strcmp(again.server.host, server->host) == 0);
+	CHECK(again.server.port == server->port && again.server.tls == server->tls);
+	CHECK(strcmp(again.name, account->name) == 0);
+	account_free(&again);
+	str_free(&url);
+}
+
 /* Two mailboxes never share a name, and with it a journal.  995 and 110 are the same server. */
 static void check_names(const struct account *a, const struct account *b)
 {
@@ -76,8 +105,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct account one, other;
 	bool good = read_url(&one, first), both = read_url(&other, in) && good;
 
-	if (good)
+	if (good) {
 		check_account(&one);
+		check_again(&one);
+	}
 	if (both)
 		check_names(&one, &other);
 	account_free(&one);

@@ -113,26 +113,68 @@ static void try_uidl(const char *line, size_t len)
 	CHECK(!good || (num == value && uid.p == rest.p && uid.len == rest.len));
 }
 
+/* SASL, EXPIRE, LOGIN-DELAY and the arguments of UTF8. */
+static void read_arguments(struct wire_span word, struct wire_span rest, struct wire_capa *capa)
+{
+	static const char *const mechs[] = {
+		"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS",
+		"SCRAM-SHA-256-PLUS", "EXTERNAL", "XOAUTH2", "OAUTHBEARER",
+	};
+	bool sasl = is_same_word(word.p, word.len, "SASL");
+	bool utf8 = is_same_word(word.p, word.len, "UTF8");
+	struct wire_span next = next_word(&rest);
+	uint64_t value;
+
+	if (is_same_word(word.p, word.len, "LOGIN-DELAY"))
+		capa->login_delay = number_of(next.p, next.len, UINT32_MAX, &value) ? value : 0;
+	if (is_same_word(word.p, word.len, "EXPIRE")) {
+		bool never = is_same_word(next.p, next.len, "NEVER");
+
+		if (never || number_of(next.p, next.len, UINT32_MAX, &value)) {
+			capa->expire = true;
+			capa->expire_days = never ? WIRE_EXPIRE_NEVER : value;
+		}
+	}
+	for (; next.len > 0; next = next_word(&rest)) {
+		for (size_t i = 0; sasl && i < sizeof mechs / sizeof *mechs; i++)
+			capa->sasl |= is_same_word(next.p, next.len, mechs[i]) ? 1u << i : 0;
+		capa->utf8_user |= utf8 && is_same_word(next.p, next.len, "USER");
+	}
+}
+
+/* A timestamp is a part of the line that can do no harm in a digest. */
+static void try_timestamp(const char *line, size_t len)
+{
+	struct wire_span stamp;
+	size_t ats = 0;
+
+	if (!wire_timestamp(line, len, &stamp))
+		return;
+	CHECK(stamp.p >= line && stamp.p + stamp.len <= line + len && stamp.len >= 5);
+	CHECK(stamp.len <= 250 && stamp.p[0] == '<' && stamp.p[stamp.len - 1] == '>');
+	for (size_t i = 1; i + 1 < stamp.len; i++) {
+		CHECK(stamp.p[i] > ' ' && stamp.p[i] < 0x7f && stamp.p[i] != '<' && stamp.p[i] != '>');
+		ats += stamp.p[i] == '@';
+	}
+	CHECK(ats == 1);
+}
+
 static void try_capa(const char *line, size_t len, struct wire_capa *capa)
 {
-	struct wire_span rest = {line, len}, word = next_word(&rest), next;
+	struct wire_span rest = {line, len}, word = next_word(&rest);
 	struct {
 		const char *word;
 		bool *flag;
 	} words[] = {
 		{"PIPELINING", &capa->pipelining}, {"STLS", &capa->stls}, {"TOP", &capa->top},
 		{"UIDL", &capa->uidl}, {"USER", &capa->user}, {"RESP-CODES", &capa->resp_codes},
-		{"UTF8", &capa->utf8},
+		{"UTF8", &capa->utf8}, {"X-GOOGLE-RICO", &capa->windows},
 	};
-	bool sasl = is_same_word(word.p, word.len, "SASL");
 	struct wire_capa want = *capa;
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		*words[i].flag |= is_same_word(word.p, word.len, words[i].word);
-	while (sasl && (next = next_word(&rest)).len > 0) {
-		capa->sasl_plain |= is_same_word(next.p, next.len, "PLAIN");
-		capa->sasl_login |= is_same_word(next.p, next.len, "LOGIN");
-	}
+	read_arguments(word, rest, capa);
 	wire_capa(line, len, &want);
 	CHECK(memcmp(&want, capa, sizeof want) == 0);
 }
@@ -201,6 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_numbers(line, part.len);
 		try_uidl(line, part.len);
 		try_capa(line, part.len, &capa);
+		try_timestamp(line, part.len);
 		fold(&listing, sizes, line, part.len);
 		sizes |= part.len == 0;
 	}

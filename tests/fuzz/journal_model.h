@@ -16,7 +16,7 @@
 
 struct model_entry {
 	struct wire_span uid;
-	uint64_t octets, since, missing;
+	uint64_t octets, since, missing, mark;
 	bool live;
 };
 
@@ -33,10 +33,11 @@ struct model_block {
 	bool closed;
 };
 
-/* How often an MDA was given a message. */
+/* How often an MDA was given a message, or how often it failed and when. */
 struct model_tries {
+	char tag; /* of its record: T, X */
 	struct wire_span uid;
-	uint64_t octets, num;
+	uint64_t octets, num, since;
 };
 
 enum model_verdict {
@@ -52,6 +53,8 @@ struct model {
 	struct model_tries tries[MODEL_MAX];
 	size_t count, nintents, nblocks, ntries;
 	uint64_t broke, broke_at; /* pipelining */
+	uint64_t refused, refused_at, pause, last;
+	struct wire_span login;
 	bool salvage; /* what makes no sense is passed over, numbers may be missing */
 	size_t good;  /* bytes of the file that count */
 	char *bytes;  /* unescaped in place; what the spans point into */
@@ -87,13 +90,20 @@ static inline void model_close_all(struct model *m)
 		m->blocks[b].closed = true;
 }
 
-static inline struct model_tries *model_tries(struct model *m, struct wire_span uid,
+static inline struct model_tries *model_tries(struct model *m, char tag, struct wire_span uid,
                                               uint64_t octets)
 {
 	for (size_t i = 0; i < m->ntries; i++)
-		if (m->tries[i].octets == octets && is_same_span(m->tries[i].uid, uid))
+		if (m->tries[i].tag == tag && m->tries[i].octets == octets &&
+		    is_same_span(m->tries[i].uid, uid))
 			return &m->tries[i];
 	return NULL;
+}
+
+static inline void model_drop_tries(struct model *m, struct model_tries *tries)
+{
+	if (tries != NULL)
+		*tries = m->tries[--m->ntries];
 }
 
 /* True where the record's number is the next one. */
@@ -107,7 +117,10 @@ static inline bool model_is_next(struct model *m, const struct record *r)
 static inline bool model_add(struct model *m, struct wire_span uid, uint64_t octets,
                              const struct record *r)
 {
-	m->entries[m->count++] = (struct model_entry){uid, octets, r->since, r->missing, uid.len > 0};
+	model_drop_tries(m, model_tries(m, 'T', uid, octets));
+	model_drop_tries(m, model_tries(m, 'X', uid, octets));
+	m->entries[m->count++] = (struct model_entry){.uid = uid, .octets = octets, .since = r->since,
+	                                              .missing = r->missing, .live = uid.len > 0};
 	return true;
 }
 
@@ -120,24 +133,19 @@ static inline bool model_deliver(struct model *m, const struct record *r)
 
 static inline bool model_remember(struct model *m, const struct record *r)
 {
-	struct model_tries *tries = model_tries(m, r->uid, r->octets);
-
 	if (!model_is_next(m, r) || r->uid.len == 0)
 		return false;
-	if (tries != NULL)
-		*tries = m->tries[--m->ntries];
 	return model_add(m, r->uid, r->octets, r);
 }
 
 static inline bool model_try(struct model *m, const struct record *r)
 {
-	struct model_tries *tries = model_tries(m, r->uid, r->octets);
-
 	if (r->uid.len == 0)
 		return false;
-	if (tries == NULL)
-		tries = &m->tries[m->ntries++];
-	*tries = (struct model_tries){r->uid, r->octets, r->num};
+	model_drop_tries(m, model_tries(m, r->tag, r->uid, r->octets));
+	if (r->num > 0)
+		m->tries[m->ntries++] = (struct model_tries){r->tag, r->uid, r->octets, r->num,
+		                                             r->tag == 'X' ? r->since : 0};
 	return true;
 }
 
@@ -156,7 +164,7 @@ static inline bool model_apply(struct model *m, const struct record *r)
 	struct model_entry *entry = r->num < m->count ? &m->entries[r->num] : NULL;
 
 	CHECK(m->count < MODEL_MAX && m->nintents < MODEL_MAX && m->nblocks < MODEL_MAX);
-	if (strchr("MF", r->tag) != NULL && (entry == NULL || !entry->live))
+	if (strchr("MFH", r->tag) != NULL && (entry == NULL || !entry->live))
 		return false;
 	switch (r->tag) {
 	case 'P':
@@ -180,7 +188,20 @@ static inline bool model_apply(struct model *m, const struct record *r)
 		m->broke = r->num;
 		m->broke_at = r->since;
 		return true;
+	case 'A':
+		m->refused = r->num;
+		m->refused_at = r->since;
+		m->login = r->token;
+		return true;
+	case 'L':
+		m->pause = r->num;
+		m->last = r->since;
+		return true;
+	case 'H':
+		entry->mark = r->octets;
+		return true;
 	case 'T':
+	case 'X':
 		return model_try(m, r);
 	case 'Z':
 		model_close_all(m);
@@ -194,6 +215,8 @@ static inline void model_begin(struct model *m, const char *file, size_t len, bo
 {
 	m->count = m->nintents = m->nblocks = m->ntries = m->good = 0;
 	m->broke = m->broke_at = 0;
+	m->refused = m->refused_at = m->pause = m->last = 0;
+	m->login = (struct wire_span){0};
 	m->salvage = salvage;
 	m->bytes = exact(file, len);
 }

@@ -35,6 +35,10 @@ static const struct {
 	 {.tag = 'S', .num = 7, .uid = SPAN("-"), .octets = UINT64_MAX, .since = 1}},
 	{"missing", "5b6e2c45 M 7 1700000000\n", {.tag = 'M', .num = 7, .missing = 1700000000}},
 	{"forgotten", "88fe7dc0 F 4294967294\n", {.tag = 'F', .num = UINT32_MAX - 1}},
+	{"refused", "93a8ce9c A 3 1700000000 0123456789abcdef123\n",
+	 {.tag = 'A', .num = 3, .since = 1700000000, .token = SPAN("0123456789abcdef123")}},
+	{"let in", "243f8db2 A 0 0 -\n", {.tag = 'A'}},
+	{"pause", "6051bac9 L 300 1700000000\n", {.tag = 'L', .num = 300, .since = 1700000000}},
 	{"settled", "b42d663b Z\n", {.tag = 'Z'}},
 };
 

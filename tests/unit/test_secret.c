@@ -68,7 +68,7 @@ static void test_password(void)
 	check(login, NULL, ERR_AUTH, "no password is configured", "none");
 	OK(secret_is_missing(&login), "is missing");
 	login.password = (char[]){"p\xc3\xa4ss w\xff" "rd"};
-	OK(!secret_is_missing(&login), "one is not");
+	OK(!secret_is_missing(&login) && !secret_may_change(&login), "one is not");
 	check(login, "p\xc3\xa4ss w\xff" "rd", 0, NULL, "a password with odd bytes");
 	login.password = (char[]){""};
 	check(login, NULL, ERR_AUTH, "password is empty", "an empty one");
@@ -112,8 +112,10 @@ static void test_command(void)
 		{"echo secret; exit 75", NULL, ERR_TEMP, "password_command failed: exit status 75"},
 		{"kill -9 $$", NULL, ERR_AUTH, "password_command failed: killed by signal 9 (Killed)"},
 		{"no-such-program-here", NULL, ERR_AUTH, "password_command failed: exit status 127"},
-		{"yes | head -c 4095 | tr -d '\\n'; yes | tr -d '\\n' | head -c 9000", NULL, ERR_AUTH,
-	     "password_command: its answer is longer than 4095 bytes"},
+		{"yes | tr -d '\\n' | head -c 65537", NULL, ERR_AUTH,
+	     "password_command: its answer is longer than 65536 bytes"},
+		{"yes | tr -d '\\n' | head -c 900000", NULL, ERR_AUTH,
+	     "password_command: its answer is longer than 65536 bytes"},
 		{"echo secret; yes | head -c 100000", "secret", 0, NULL},
 	};
 	int ours = dup(2), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -134,6 +136,27 @@ static void test_command(void)
 	check(login, NULL, ERR_STOP, "password_command: stopped while /bin/sh was running",
 	      "a stop while it runs");
 	stop_requested = 0;
+}
+
+static void test_token(void)
+{
+	struct login login = {.token_command = (char[]){"echo t0k; echo more"}};
+	char *got;
+
+	OK(!secret_is_missing(&login) && secret_may_change(&login), "a token's command is a source");
+	check(login, "t0k", 0, NULL, "a token");
+	login.token_command = (char[]){"exit 3"};
+	check(login, NULL, ERR_AUTH, "token_command failed: exit status 3", "it fails");
+	login.token_command = (char[]){"exit 75"};
+	check(login, NULL, ERR_TEMP, "token_command failed: exit status 75", "it fails for now");
+	login.token_command = (char[]){"yes | tr -d '\\n' | head -c 65536; echo"};
+	err = (struct error){0};
+	got = secret_get(&login, &err);
+	OK(got && strlen(got) == 65536, "the longest");
+	secret_free(&got);
+	login = (struct login){.auth = AUTH_EXTERNAL};
+	OK(!secret_is_missing(&login), "who has a certificate needs no password");
+	check(login, "", 0, NULL, "and gets none");
 }
 
 static void test_file(void)
@@ -460,6 +483,7 @@ int main(void)
 		return 1;
 	test_password();
 	test_command();
+	test_token();
 	test_file();
 	test_file_places();
 	test_ask();

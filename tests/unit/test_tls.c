@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <spawn.h>
+#include <sys/stat.h>
 
 #include "loopback.h"
 
@@ -292,9 +293,10 @@ static int talk_flood(gnutls_session_t session, int fd)
 
 static struct tls_trust *trust_in(const char *name)
 {
+	struct server with = {.tls_ca_file = path(name, ".pem")};
 	struct error ignored = {0};
 
-	return tls_trust_load(path(name, ".pem"), &ignored);
+	return tls_trust_load(&with, TLS_JUDGE, &ignored);
 }
 
 static void test_trust(void)
@@ -304,12 +306,14 @@ static void test_trust(void)
 
 	put_file(path("rubbish", ".pem"), "-----BEGIN CERTIFICATE-----\nrubbish\n");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		const char *file = bad[i] ? bad[i] : path("rubbish", ".pem");
+		struct server with = {.tls_ca_file = xstrdup(bad[i] ? bad[i] : path("rubbish", ".pem"))};
 		struct error why = {0};
 
-		trust = tls_trust_load(file, &why);
-		if (!OK(!trust && why.kind == ERR_CONFIG && strstr(why.text, "tls_ca_file /"), file))
+		trust = tls_trust_load(&with, TLS_JUDGE, &why);
+		if (!OK(!trust && why.kind == ERR_CONFIG && strstr(why.text, "tls_ca_file /"),
+		        with.tls_ca_file))
 			printf("# %s\n", why.text);
+		free(with.tls_ca_file);
 	}
 	trust = trust_in("ca");
 	OK(trust, "a file with a certificate");
@@ -333,8 +337,8 @@ static const struct judgement {
      "localhost",
      "ca",
      {"refused for localhost: it is not for this host",
-      "it is for one.example, two.example, three.example, 192.0.2.9, ..., issued by CN=Test CA",
-      "set host to a name"}},
+      "it is for one.example, two.example, three.example, 192.0.2.9, 192.0.2.8, issued by CN=Test",
+      "its key is sha256//", "set host, or tls_host, to a name"}},
 	{"expired", "expired", "localhost", "ca", {"it has expired (2020-02-01)", "renew", "clock"}},
 	{"not yet valid", "early", "localhost", "ca", {"not valid yet (2090-02-01)", "clock"}},
 	{"self-signed", "self", "localhost", "ca", {"issuer is unknown", "self-signed", "tls_ca_file"}},
@@ -467,6 +471,185 @@ static void test_flood(const char *versions)
 	part();
 }
 
+/* -- pins, our own certificate, and what binds a login ------------------------------------ */
+
+static struct tls_trust *trust_by(const struct server *with, enum tls_trust_use use)
+{
+	struct error why = {0};
+	struct tls_trust *by = tls_trust_load(with, use, &why);
+
+	if (!by)
+		printf("# %s\n", why.text);
+	return by;
+}
+
+/* The pin of a certificate, as a session that only looks finds it. */
+static void find_pin(const char *name, char pin[PIN_TEXT])
+{
+	struct tls_trust *by = trust_by(&(struct server){.tls_ca_file = path("ca", ".pem")}, TLS_LOOK);
+
+	begin_tls(ANY_VERSION, talk_echo);
+	part();
+	cert = name;
+	meet(play_tls);
+	OK(conn_start_tls(&conn, by, &err) == 0, "who only looks accepts it");
+	pin_show(pin, tls_cert(conn.tls)->pin);
+	part();
+	tls_trust_free(&by);
+}
+
+static void test_pins(const char *versions)
+{
+	static const char *const names[] = {"self", "expired", "early", "other", "client"};
+	char pin[PIN_TEXT], wrong[] = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", both[200];
+	struct tls_trust *by;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		find_pin(names[i], pin);
+		snprintf(both, sizeof(both), "%s, %s", wrong, pin);
+		by = trust_by(&(struct server){.tls_pin = both}, TLS_JUDGE);
+		priorities = versions;
+		meet(play_tls);
+		OK(conn_start_tls(&conn, by, &err) == 0, "the right key, and all else wrong");
+		EQUAL(part(), 0, "both sides said goodbye");
+		tls_trust_free(&by);
+	}
+	by = trust_by(&(struct server){.tls_pin = wrong, .tls_ca_file = path("ca", ".pem")}, TLS_JUDGE);
+	begin_tls(versions, talk_echo);
+	OK(conn_start_tls(&conn, by, &err) == -1 && err.kind == ERR_UNAVAILABLE,
+	   "the wrong key, and all else right");
+	says("refused for localhost: its key is not one of tls_pin; it is for localhost, 127.0.0.1");
+	EQUAL(part(), 100 + GNUTLS_A_BAD_CERTIFICATE, "the server is told");
+	tls_trust_free(&by);
+}
+
+static void test_look(void)
+{
+	struct tls_trust *by = trust_by(&(struct server){.tls_ca_file = path("ca", ".pem")}, TLS_LOOK);
+
+	cert = "expired";
+	priorities = ANY_VERSION;
+	talk = talk_echo;
+	meet(play_tls);
+	OK(conn_start_tls(&conn, by, &err) == 0 && tls_fault(conn.tls)->kind == ERR_UNAVAILABLE &&
+	       strstr(tls_fault(conn.tls)->text, "it has expired (2020-02-01)"),
+	   "a fault is remembered");
+	SAME(tls_cert(conn.tls)->issuer, "CN=Test CA", "the issuer");
+	part();
+	begin_tls(ANY_VERSION, talk_echo);
+	OK(conn_start_tls(&conn, by, &err) == 0 && tls_fault(conn.tls)->kind == ERR_NONE,
+	   "and no fault");
+	part();
+	tls_trust_free(&by);
+}
+
+/* Says whose certificate it got. */
+static int talk_who(gnutls_session_t session, int fd)
+{
+	unsigned n = 0;
+	char buf[100];
+
+	(void)fd;
+	gnutls_certificate_get_peers(session, &n);
+	send_all(session, buf, (size_t)snprintf(buf, sizeof(buf), "+OK %u\r\n", n));
+	return 0;
+}
+
+static void test_own(const char *versions)
+{
+	struct server with = {.tls_ca_file = path("ca", ".pem"), .tls_cert = path("client", ".pem"),
+	                      .tls_key = path("srv", ".key")};
+	struct tls_trust *by = trust_by(&with, TLS_JUDGE);
+	const char *line = "";
+	size_t len;
+
+	wants_client = true;
+	begin_tls(versions, talk_who);
+	OK(conn_start_tls(&conn, by, &err) == 0 && conn_line(&conn, &line, &len, &err) == 0 &&
+	       len == 5 && line[4] == '1', "our certificate is shown");
+	part();
+	begin_tls(versions, talk_who);
+	if (conn_start_tls(&conn, trust, &err) == 0)
+		conn_line(&conn, &line, &len, &err);
+	OK(err.kind == ERR_UNAVAILABLE, "it is demanded");
+	says("demands a client certificate");
+	part();
+	tls_trust_free(&by);
+
+	with.tls_key = path("ca", ".key");
+	OK(!tls_trust_load(&with, TLS_JUDGE, &err) && err.kind == ERR_CONFIG, "another's key");
+	says("tls_key is not the key of this certificate");
+	chmod(path("srv", ".key"), 0640);
+	with.tls_key = path("srv", ".key");
+	OK(!tls_trust_load(&with, TLS_JUDGE, &err) && err.kind == ERR_CONFIG, "a key for everybody");
+	says("chmod 600");
+	chmod(path("srv", ".key"), 0600);
+	wants_client = false;
+}
+
+static void test_priorities(void)
+{
+	static const struct {
+		const char *text, *said; /* NULL: fine */
+	} rows[] = {
+		{"NORMAL", NULL},
+		{"SECURE256:+SECURE128:-VERS-TLS1.3", NULL},
+		{"NORMAL:+BOGUS", "from character 8 on: '+BOGUS'"},
+		{"BOGUS", "tls_priorities: "},
+		{"NONE", "tls_priorities: "},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct server with = {.tls_ca_file = path("ca", ".pem"),
+		                      .tls_priorities = xstrdup(rows[i].text)};
+		struct error why = {0};
+		struct tls_trust *by = tls_trust_load(&with, TLS_JUDGE, &why);
+
+		if (!OK(rows[i].said ? !by && why.kind == ERR_CONFIG && strstr(why.text, rows[i].said)
+		                     : by != NULL, rows[i].text))
+			printf("# %s\n", why.text);
+		tls_trust_free(&by);
+		free(with.tls_priorities);
+	}
+}
+
+/* Says what binds its end. */
+static int talk_binding(gnutls_session_t session, int fd)
+{
+	bool exporter = gnutls_protocol_get_version(session) >= GNUTLS_TLS1_3;
+	gnutls_datum_t bytes = {0};
+	char buf[300] = "";
+
+	(void)fd;
+	gnutls_session_channel_binding(
+		session, exporter ? GNUTLS_CB_TLS_EXPORTER : GNUTLS_CB_TLS_UNIQUE, &bytes);
+	for (unsigned i = 0; i < bytes.size && i < 100; i++)
+		snprintf(buf + 2 * i, 3, "%02x", bytes.data[i]);
+	gnutls_free(bytes.data);
+	send_all(session, buf, strlen(buf));
+	send_all(session, "\r\n", 2);
+	return 0;
+}
+
+static void test_binding(const char *versions, const char *want)
+{
+	unsigned char data[TLS_MAX_BINDING];
+	char text[2 * TLS_MAX_BINDING + 1] = "";
+	const char *name = "", *line = "";
+	size_t len = 0, n = 0;
+
+	begin_tls(versions, talk_binding);
+	OK(conn_start_tls(&conn, trust, &err) == 0 && conn_line(&conn, &line, &n, &err) == 0, versions);
+	OK(tls_binding(conn.tls, &name, data, &len) == (want != NULL), "a binding");
+	if (want) {
+		SAME(name, want, "its name");
+		for (size_t i = 0; i < len; i++)
+			snprintf(text + 2 * i, 3, "%02x", data[i]);
+		OK(n == 2 * len && len >= 12 && memcmp(text, line, n) == 0, "both ends have the same");
+	}
+	part();
+}
+
 /* -- what is no TLS ----------------------------------------------------------------------- */
 
 static void test_handshake(int (*play)(int), enum error_kind kind, const char *said)
@@ -499,7 +682,7 @@ static void test_stls(int (*play)(int), enum error_kind kind, const char *what)
 	conn_put(&conn, "STLS", NULL, &err);
 	OK(conn_line(&conn, &line, &len, &err) == 0 && len == 6, "the answer to STLS");
 	if (play == play_late_injection)
-		nap(100);
+		poll(&(struct pollfd){.fd = conn.fd, .events = POLLIN}, 1, 5000);
 	if (kind == ERR_NONE)
 		OK(conn_start_tls(&conn, trust, &err) == 0 &&
 		       conn_line(&conn, &line, &len, &err) == 0 && len == 13,
@@ -538,11 +721,20 @@ static void test_all(void)
 	test_ends(ANY_VERSION);
 	test_ends("NORMAL:-VERS-TLS1.3");
 	test_refusals();
+	test_pins(ANY_VERSION);
+	test_pins("NORMAL:-VERS-TLS1.3");
+	test_look();
+	test_own("NORMAL:-VERS-ALL:+VERS-TLS1.3");
+	test_own("NORMAL:-VERS-TLS1.3");
+	test_priorities();
+	test_binding(ANY_VERSION, "tls-exporter");
+	test_binding("NORMAL:-VERS-TLS1.3", "tls-unique");
+	test_binding("NORMAL:-VERS-TLS1.3:%NO_SESSION_HASH", NULL);
 	test_flood(ANY_VERSION);
 	test_flood("NORMAL:-VERS-TLS1.3");
 	test_handshake(play_plain_greeting, ERR_UNAVAILABLE, "try tls = stls");
 	test_handshake(play_silence, ERR_TEMP, "within 1 s while negotiating TLS");
-	test_handshake(play_hang_up, ERR_TEMP, "connection cut");
+	test_handshake(play_hang_up, ERR_TEMP, "connection "); /* cut, or lost */
 	test_stls(play_stls, ERR_NONE, "TLS after STLS");
 	test_stls(play_injection, ERR_PROTOCOL, "a word in the same packet as the answer");
 	test_stls(play_late_injection, ERR_PROTOCOL, "a word behind the answer");

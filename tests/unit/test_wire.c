@@ -148,8 +148,79 @@ static void test_capa(void)
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
 		wire_capa(lines[i], strlen(lines[i]), &c);
 	OK(c.top && c.pipelining && c.uidl && c.resp_codes && c.user, "announced");
-	OK(c.sasl_plain && c.sasl_login, "mechanisms");
+	EQUAL(c.sasl, WIRE_SASL_PLAIN | WIRE_SASL_LOGIN, "mechanisms");
 	OK(!c.stls && !c.utf8, "not announced: a word that only begins alike does not count");
+	OK(c.expire && c.expire_days == 0 && c.login_delay == 0 && !c.windows, "at once");
+}
+
+/* CAPA lines with arguments. */
+static void test_capa_arguments(void)
+{
+	static const struct {
+		const char *line;
+		struct wire_capa capa;
+	} cases[] = {
+		{"SASL CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 GSSAPI scram-sha-1-plus",
+		 {.sasl = WIRE_SASL_CRAM_MD5 | WIRE_SASL_SCRAM_SHA_1 | WIRE_SASL_SCRAM_SHA_256 |
+		          WIRE_SASL_SCRAM_SHA_1_PLUS}},
+		{"SASL  EXTERNAL  XOAUTH2 OAUTHBEARER SCRAM-SHA-256-PLUS X",
+		 {.sasl = WIRE_SASL_EXTERNAL | WIRE_SASL_XOAUTH2 | WIRE_SASL_OAUTHBEARER |
+		          WIRE_SASL_SCRAM_SHA_256_PLUS}},
+		{"SASL", {0}}, {"SASLPLAIN", {0}}, {"SASL PLAINLY", {0}},
+		{"EXPIRE 30", {.expire = true, .expire_days = 30}},
+		{"EXPIRE 30 USER", {.expire = true, .expire_days = 30}},
+		{"expire Never", {.expire = true, .expire_days = WIRE_EXPIRE_NEVER}},
+		{"EXPIRE", {0}}, {"EXPIRE30", {0}}, {"EXPIRE -1", {0}}, {"EXPIRE 99999999999", {0}},
+		{"LOGIN-DELAY 300", {.login_delay = 300}}, {"LOGIN-DELAY 300 USER", {.login_delay = 300}},
+		{"LOGIN-DELAY", {0}}, {"LOGIN-DELAY soon", {0}}, {"LOGIN-DELAY 99999999999", {0}},
+		{"UTF8", {.utf8 = true}}, {"UTF8 USER", {.utf8 = true, .utf8_user = true}},
+		{"UTF8 USERS", {.utf8 = true}}, {"X-GOOGLE-RICO", {.windows = true}},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct wire_capa c;
+
+		memset(&c, 0, sizeof c);
+		wire_capa(cases[i].line, strlen(cases[i].line), &c);
+		OK(c.sasl == cases[i].capa.sasl && c.expire == cases[i].capa.expire &&
+		       c.expire_days == cases[i].capa.expire_days && c.utf8 == cases[i].capa.utf8 &&
+		       c.login_delay == cases[i].capa.login_delay && c.windows == cases[i].capa.windows &&
+		       c.utf8_user == cases[i].capa.utf8_user,
+		   cases[i].line);
+	}
+}
+
+static void test_timestamp(void)
+{
+	static const struct {
+		const char *greeting, *stamp;
+	} cases[] = {
+		{"POP3 server ready <1896.697170952@dbc.mtview.ca.us>",
+		 "<1896.697170952@dbc.mtview.ca.us>"},
+		{"<a@b>", "<a@b>"}, {"<a@b> ready", "<a@b>"}, {"<<a@b>", NULL}, {"", NULL}, {"ready", NULL},
+		{"<a@b", NULL}, {"a@b>", NULL}, {"<>", NULL}, {"<ab>", NULL}, {"<@>", NULL}, {"<a@>", NULL},
+		{"<@b>", NULL}, {"<a@b@c>", NULL}, {"<a @b>", NULL},
+		{"<a@\x7f>", NULL}, {"<a@b\xc3\xa4>", NULL},
+		{"<a\t@b>", NULL}, {"> <a@b>", "<a@b>"},
+	};
+	char longest[300];
+	struct wire_span stamp;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		bool is = wire_timestamp(cases[i].greeting, strlen(cases[i].greeting), &stamp);
+
+		OK(is == (cases[i].stamp != NULL) &&
+		       (!is || (stamp.len == strlen(cases[i].stamp) &&
+		                memcmp(stamp.p, cases[i].stamp, stamp.len) == 0)),
+		   cases[i].greeting);
+	}
+	memset(longest, 'a', sizeof longest);
+	memcpy(longest, "<x@", 3);
+	longest[249] = longest[250] = '>';
+	OK(wire_timestamp(longest, 250, &stamp) && stamp.len == 250, "the longest");
+	longest[249] = 'a';
+	OK(!wire_timestamp(longest, 251, &stamp), "one byte more");
+	OK(!wire_timestamp("<a\0@b>", 6, &stamp), "NUL");
 }
 
 /* The meaning of dot-stuffing, a byte at a time, on the whole text.  Returns the length and sets
@@ -375,6 +446,8 @@ int main(void)
 	test_numbers();
 	test_uidl();
 	test_capa();
+	test_capa_arguments();
+	test_timestamp();
 	test_undot();
 	test_undot_random();
 	test_mboxrd();
