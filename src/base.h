@@ -128,7 +128,6 @@ uint64_t clock_ms(void);
 enum safety_step {
 	STEP_NONE,
 	STEP_SYNC_SPOOL,   /* Maildir: each file in tmp/ */
-	STEP_SYNC_TMP,     /* Maildir: tmp/ itself */
 	STEP_INTEND,       /* the journal's intents */
 	STEP_SYNC_NEW,     /* Maildir: new/ after the renames */
 	STEP_SYNC_STAGE,   /* mbox: the stage */

@@ -3,8 +3,8 @@
  * deliver_maildir.c - a Maildir: each message a file, written in tmp/, renamed into new/.
  *
  * The spool file is the message: it is written in tmp/ under its final name, and nothing is ever
- * copied.  A group is synced (files, then tmp/), its names are journalled as intents, then
- * each is renamed without replacing anything, and new/ is synced once.
+ * copied.  A group's files are synced, their names are journalled as intents, then each is renamed
+ * without replacing anything, and new/ is synced once.
  *
  * After a crash an intended name is in new/, in cur/ with flags where a mail reader was quicker, or
  * in tmp/ alone (whole: it was synced before the intent; it is renamed now).  In tmp/ and in one of
@@ -153,8 +153,6 @@ static void maildir_drop(struct deliver *d, struct spool *spool)
 
 static int maildir_prepare(struct deliver *d, struct spool *spools, size_t n, struct error *err)
 {
-	struct maildir *m = d->own;
-
 	for (size_t i = 0; i < n; i++) {
 		int fd = spools[i].fd;
 
@@ -165,7 +163,7 @@ static int maildir_prepare(struct deliver *d, struct spool *spools, size_t n, st
 			return error_sys(err, error_kind_of(errno), "close %s/tmp/%s", d->path,
 			                 spools[i].place);
 	}
-	return STEP(STEP_SYNC_TMP, file_sync_dir(m->tmp, d->path, err));
+	return 0; /* a name that a power cut takes from tmp/ is a void intent: fetched again */
 }
 
 /* What could not be renamed leaves tmp/ again, so that it is certainly not delivered. */

@@ -131,6 +131,7 @@ static void add_number(struct numbers *list, uint32_t num)
 static int take_stock(struct errand *e, struct error *err)
 {
 	const struct fetch *f = e->f;
+	uint64_t now = (uint64_t)time(NULL);
 	struct plan plan;
 
 	if (pop3_list(f->pop3, &e->listing, err) == -1)
@@ -138,8 +139,8 @@ static int take_stock(struct errand *e, struct error *err)
 	if (e->listing.bad > 0)
 		note(NOTE_INFO, "%lu lines of the server's listing make no sense and are passed over",
 		     (unsigned long)e->listing.bad);
-	plan_make(&plan, &e->listing, f->seen, &f->account->policy, (uint64_t)time(NULL));
-	if (plan_check_uids(&e->listing, f->seen, &f->account->policy, err) == -1)
+	plan_make(&plan, &e->listing, f->seen, &f->account->policy, now);
+	if (plan_check_uids(&e->listing, f->seen, now, err) == -1)
 		return -1;
 	e->due.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->due.num);
 	e->deleted.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->deleted.num);
@@ -261,23 +262,23 @@ static int delivery_failed(struct errand *e, uint32_t num, const struct error *w
 	remember_failure(e, num, excused ? 0 : (uint64_t)time(NULL));
 	if (++e->in_row < MOST_IN_ROW)
 		return 0;
+	e->f->tally->stuck = true;
 	return error_set(err, why->kind, "%d deliveries failed one after another, and no more were "
 	                 "tried; the mail is on the server", MOST_IN_ROW);
 }
 
-/* It was fetched because it might be another one under a known UID.  Its text is that of the one
+/* It was fetched because it might be another one under a known UID, and its text is that of one
  * which was delivered: it is not delivered a second time, and goes if that one should go. */
-static int known_again(struct errand *e, const struct spool *spool, struct error *err)
+static int known_again(struct errand *e, const struct spool *spool, const struct seen_entry *entry,
+                       struct error *err)
 {
-	const struct message *message = listing_message(&e->listing, spool->num);
-
 	note(NOTE_INFO, "message %lu was delivered before: its UID stands for the same text still",
 	     (unsigned long)spool->num);
 	if (e->f->account->policy.keep == 0)
 		add_number(&e->due, spool->num);
 	else
 		e->f->tally->kept++;
-	return seen_resize(e->f->seen, message->known, message->octets, err);
+	return seen_resize(e->f->seen, entry, spool->octets, err);
 }
 
 /* A message comes in and joins the group.  From here until it is safe the session may not end
@@ -286,6 +287,7 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 {
 	const struct message *message = listing_message(&e->listing, num);
 	struct spool *spool = &e->group[e->held];
+	const struct seen_entry *entry;
 	struct error why = {0};
 	int rc;
 
@@ -302,9 +304,10 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 	}
 	if (why.kind != ERR_NONE)
 		return delivery_failed(e, num, &why, err);
-	if (message->known != NULL && message->known->mark == spool->mark) {
+	entry = seen_recall(e->f->seen, spool->uid, spool->mark);
+	if (entry != NULL) {
 		deliver_drop(e->f->deliver, spool);
-		return known_again(e, spool, err);
+		return known_again(e, spool, entry, err);
 	}
 	if (e->held++ == 0)
 		e->since = clock_ms();
@@ -464,17 +467,6 @@ static int count_attempts(struct errand *e, struct error *err)
 	return 0;
 }
 
-/* What came under a known UID, and is another message, takes the old one's place. */
-static void outdate(struct errand *e)
-{
-	for (size_t i = 0; i < e->held; i++) {
-		const struct message *message = listing_message(&e->listing, e->group[i].num);
-
-		if (message->known != NULL)
-			seen_outdate(e->f->seen, message->known);
-	}
-}
-
 /* The order here is the promise.  Before the intents nothing is visible; between the two records
  * a crash leaves intents that the next run settles; after the second the server's copy may go.
  * Returns -1 where the account cannot go on; a message's own failure is no error. */
@@ -485,7 +477,6 @@ static int commit_group(struct errand *e, struct error *err)
 	bool theirs;
 	int rc;
 
-	outdate(e);
 	tell_busy(e, BUSY_S);
 	rc = ops->prepare(e->f->deliver, e->group, e->held, &why);
 	if (rc == 0)

@@ -20,7 +20,7 @@ struct fetch_tally {
 	uint64_t deleted;        /* the server has confirmed it (QUIT) */
 	uint64_t failed;         /* could not be fetched or delivered; still on the server */
 	uint64_t due;            /* delivered, to be deleted, and not confirmed */
-	bool stuck;              /* a group could not be put away: the next run finds out about it */
+	bool stuck;              /* it is of no use to go on in this run: nothing can be put away */
 	bool unsafe;             /* RETRed something that is not safe: the session may not QUIT */
 };
 

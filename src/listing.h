@@ -32,8 +32,6 @@ enum message_why {
 	WHY_UNLISTED   /* LEAVE: neither UIDL nor LIST has it */
 };
 
-struct seen_entry;
-
 struct message {
 	uint64_t octets;    /* by LIST; 0 where it has no line; may be wrong: never used for framing */
 	uint32_t uid_at;    /* offset in listing.uids */
@@ -43,7 +41,6 @@ struct message {
 	uint8_t act;        /* enum message_act, by plan.c */
 	uint8_t why;        /* enum message_why */
 	bool last;          /* it failed before: it is fetched after the others */
-	struct seen_entry *known; /* foreign: the one it may be after all, where it is WHY_CHANGED */
 	uint64_t since;     /* wall clock of its delivery in s, where it is known */
 };
 

@@ -62,20 +62,8 @@ static void decide(struct message *message, enum message_act act, enum message_w
  * here fetch.c can tell; until then the entry stands, for the session may end before. */
 static void fetch_again(struct message *message, struct seen_entry *entry)
 {
-	message->known = entry;
+	entry->doubt = true;
 	decide(message, ACT_FETCH, WHY_CHANGED);
-}
-
-/* Where other messages are remembered it may be one of them. */
-static void judge_nameless(struct message *message, const struct seen *seen,
-                           const struct policy *policy)
-{
-	if (!message->listed)
-		decide(message, ACT_LEAVE, WHY_UNLISTED);
-	else if (policy->keep > 0 || seen_count(seen) > 0)
-		decide(message, ACT_LEAVE, WHY_NO_UID);
-	else
-		decide(message, ACT_FETCH, WHY_NEW);
 }
 
 static void judge_known(struct message *message, struct seen_entry *entry, bool exact,
@@ -152,6 +140,30 @@ static void count(struct plan *plan, const struct message *message)
 	}
 }
 
+/* Those without a UID, when all others are matched: they may be what is known and not listed. */
+static void judge_nameless(struct plan *plan, struct listing *listing, const struct seen *seen,
+                           const struct policy *policy, uint64_t now)
+{
+	int leave = -1; /* nobody has looked yet */
+
+	for (uint32_t i = 0; i < listing->count; i++) {
+		struct message *message = &listing->messages[i];
+
+		if (message->uid_len > 0)
+			continue;
+		if (leave == -1)
+			leave = policy->keep > 0 || seen_awaits(seen, now);
+		if (!message->listed)
+			decide(message, ACT_LEAVE, WHY_UNLISTED);
+		else if (leave)
+			decide(message, ACT_LEAVE, WHY_NO_UID);
+		else
+			decide(message, ACT_FETCH, WHY_NEW);
+		limit(message, policy, plan);
+		count(plan, message);
+	}
+}
+
 void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
                const struct policy *policy, uint64_t now)
 {
@@ -172,10 +184,9 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 		if (!exact)
 			entry = seen_take(seen, listing_uid(listing, message), 0, false);
 		message->since = 0;
-		message->known = NULL;
 		if (message->uid_len == 0)
-			judge_nameless(message, seen, policy);
-		else if (entry != NULL)
+			continue; /* when the others are known */
+		if (entry != NULL)
 			judge_known(message, entry, exact, policy, now);
 		else
 			decide(message, ACT_FETCH, message->why); /* as take_exact found */
@@ -183,30 +194,31 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 		limit(message, policy, plan);
 		count(plan, message);
 	}
+	judge_nameless(plan, listing, seen, policy, now);
 	free(known);
 }
 
-int plan_check_uids(const struct listing *listing, const struct seen *seen,
-                    const struct policy *policy, struct error *err)
+int plan_check_uids(const struct listing *listing, const struct seen *seen, uint64_t now,
+                    struct error *err)
 {
-	bool known = seen_count(seen) > 0;
 	uint64_t nameless = 0;
+	bool known;
 
-	if (policy->keep == 0 && !known)
+	for (uint32_t num = 1; num <= listing->count; num++)
+		nameless += listing_message(listing, num)->why == WHY_NO_UID;
+	if (nameless == 0)
 		return 0;
-	if (listing->no_uidl && listing->count > 0 && known)
+	known = listing->no_uidl && seen_awaits(seen, now);
+	if (known)
 		return error_set(err, ERR_TEMP, "the server refuses UIDL, but has given UIDs before: "
 		                 "nothing was fetched, for mail that is here might come again; if it never "
 		                 "gives them again, remove the account's journal");
-	if (listing->no_uidl && listing->count > 0)
+	if (listing->no_uidl)
 		return error_set(err, ERR_UNAVAILABLE,
 		                 "the server has no UIDL, so mail that is kept there would be fetched "
 		                 "again each time; nothing was fetched; set keep = no");
-	for (uint32_t num = 1; num <= listing->count; num++)
-		nameless += listing_message(listing, num)->why == WHY_NO_UID;
-	if (nameless > 0)
-		note(NOTE_WARN, "%lu messages have no UID on the server and stay there unfetched",
-		     (unsigned long)nameless);
+	note(NOTE_WARN, "%lu messages have no UID on the server and stay there unfetched",
+	     (unsigned long)nameless);
 	return 0;
 }
 

@@ -26,8 +26,8 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 
 /* Without UIDs nothing can be remembered, so mail that stays would come again each time; nor can
  * mail that was delivered be told from new mail.  -1: nothing may be fetched.  After plan_make. */
-int plan_check_uids(const struct listing *listing, const struct seen *seen,
-                    const struct policy *policy, struct error *err);
+int plan_check_uids(const struct listing *listing, const struct seen *seen, uint64_t now,
+                    struct error *err);
 
 /* "new", "kept", "too big": a word for people. */
 const char *plan_why_text(enum message_why why);

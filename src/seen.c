@@ -49,6 +49,11 @@ static struct wire_span span(const char *text)
 	return (struct wire_span){text, strlen(text)};
 }
 
+static struct wire_span uid_of(const struct seen_entry *entry)
+{
+	return (struct wire_span){entry->uid, entry->uid_len};
+}
+
 /* -- what a record does ------------------------------------------------------------------- */
 
 /* True where an entry of this number is the next one.  While a damaged journal is read, the numbers
@@ -70,7 +75,7 @@ static bool deliver(struct seen *seen, const struct record *r)
 		return false;
 	entry->since = r->since;
 	uidset_add(&seen->set, entry->uid_len > 0 ? entry : NULL);
-	tries_forget(&seen->tries, (struct wire_span){entry->uid, entry->uid_len}, entry->octets);
+	tries_forget(&seen->tries, uid_of(entry), entry->octets);
 	return true;
 }
 
@@ -206,7 +211,7 @@ static int rewrite(struct seen *seen, struct error *err)
 		if (entry == NULL)
 			continue;
 		journal_put(j, &(struct record){.tag = 'S', .num = next,
-		                                .uid = {entry->uid, entry->uid_len},
+		                                .uid = uid_of(entry),
 		                                .octets = entry->octets, .since = entry->since,
 		                                .missing = entry->missing});
 		if (entry->mark != 0)
@@ -372,7 +377,8 @@ int seen_begin(struct seen *seen, const char *kind, const char *path, const char
 }
 
 /* Forgets what plan has outdated, and before any delivery is recorded: else the new entry and the
- * old one together would look as if two messages of that UID were known. */
+ * old one together would look as if two messages of that UID were known.  And notes what may not be
+ * listed any more, lest another message of that UID and size be taken for it. */
 static void forget_outdated(struct seen *seen)
 {
 	if (!seen->listed)
@@ -383,6 +389,9 @@ static void forget_outdated(struct seen *seen)
 
 		if (entry != NULL && entry->outdated)
 			happen(seen, (struct record){.tag = 'F', .num = num});
+		else if (entry != NULL && entry->doubt && entry->missing == 0)
+			happen(seen, (struct record){.tag = 'M', .num = num,
+			                             .missing = (uint64_t)time(NULL)});
 	}
 }
 
@@ -502,6 +511,11 @@ struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t o
 	return uidset_take(&seen->set, uid, octets, exact);
 }
 
+bool seen_awaits(const struct seen *seen, uint64_t now)
+{
+	return uidset_lacks(&seen->set, now > FORGET_AFTER ? now - FORGET_AFTER : 0);
+}
+
 int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err)
 {
 	size_t num;
@@ -511,20 +525,19 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
 	return unsynced(seen, err);
 }
 
-void seen_outdate(struct seen *seen, struct seen_entry *entry)
+const struct seen_entry *seen_recall(struct seen *seen, struct wire_span uid, uint64_t mark)
 {
-	entry->outdated = true;
-	seen->listed = true;
+	forget_outdated(seen); /* it is recalled all the same */
+	return uidset_recall(&seen->set, uid, mark);
 }
 
 int seen_resize(struct seen *seen, const struct seen_entry *entry, uint64_t octets,
                 struct error *err)
 {
-	struct record now = {.tag = 'S', .uid = {entry->uid, entry->uid_len}, .octets = octets,
+	struct record now = {.tag = 'S', .uid = uid_of(entry), .octets = octets,
 	                     .since = entry->since};
 	size_t num;
 
-	forget_outdated(seen);
 	if (uidset_number(&seen->set, entry, &num))
 		happen(seen, (struct record){.tag = 'F', .num = num});
 	now.num = seen->set.count;
@@ -537,10 +550,11 @@ int seen_resize(struct seen *seen, const struct seen_entry *entry, uint64_t octe
 static void miss(struct seen *seen, size_t num, uint64_t now)
 {
 	const struct seen_entry *entry = uidset_at(&seen->set, num);
+	bool listed = entry != NULL && entry->taken && !entry->doubt;
 
-	if (entry == NULL || (entry->taken && entry->missing == 0))
+	if (entry == NULL || (listed && entry->missing == 0))
 		return;
-	if (entry->taken)
+	if (listed)
 		happen(seen, (struct record){.tag = 'M', .num = num, .missing = 0});
 	else if (entry->missing == 0)
 		happen(seen, (struct record){.tag = 'M', .num = num, .missing = now > 0 ? now : 1});

@@ -52,15 +52,17 @@ int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_
 void seen_take_begin(struct seen *seen);
 struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t octets, bool exact);
 
+/* True where the listing lacks what it should have: a message without a UID may be that. */
+bool seen_awaits(const struct seen *seen, uint64_t now);
+
 /* The server said it is deleted (QUIT was answered +OK): forget it.  seen_flush makes it last. */
 int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err);
 
-/* A message that was fetched again is not the entry's: that is forgotten before the next delivery
- * is recorded. */
-void seen_outdate(struct seen *seen, struct seen_entry *entry);
+/* A message that was fetched, for its UID proves nothing: the entry it is of by its text, if no
+ * message of the listing has that for certain; NULL: it is new. */
+const struct seen_entry *seen_recall(struct seen *seen, struct wire_span uid, uint64_t mark);
 
-/* A message that was fetched again is the entry's after all: only its size is another one now.  It
- * counts as listed.  Not synced. */
+/* It is the entry's, only its size is another one now.  It counts as listed.  Not synced. */
 int seen_resize(struct seen *seen, const struct seen_entry *entry, uint64_t octets,
                 struct error *err);
 

@@ -33,18 +33,19 @@ enum table {
 	FREE,  /* by UID and size: not taken */
 	TAKEN, /* by UID and size */
 	LOOSE, /* by UID alone: not taken */
+	TEXTS, /* by UID and mark */
 	TABLES
 };
 
 /* An entry by its number.  The links are numbers plus 1; 0 ends a list. */
 struct uidset_slot {
 	struct seen_entry *entry; /* NULL: forgotten */
-	uint32_t next[2];         /* in FREE or TAKEN; in LOOSE */
+	uint32_t next[3];         /* in FREE or TAKEN; in LOOSE; in TEXTS */
 };
 
 static size_t link_of(enum table table)
 {
-	return table == LOOSE;
+	return table == TEXTS ? 2 : table == LOOSE;
 }
 
 /* -- entries ------------------------------------------------------------------------------ */
@@ -126,10 +127,11 @@ static uint64_t hash(const struct uidset *set, struct wire_span uid, uint64_t oc
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
+/* number: octets, or for TEXTS the mark. */
 static uint32_t *bucket(const struct uidset *set, enum table table, struct wire_span uid,
-                        uint64_t octets)
+                        uint64_t number)
 {
-	uint64_t h = hash(set, uid, table == LOOSE ? 0 : octets);
+	uint64_t h = hash(set, uid, table == LOOSE ? 0 : number);
 
 	return &set->heads[(size_t)table * set->buckets + (h & (set->buckets - 1))];
 }
@@ -137,7 +139,9 @@ static uint32_t *bucket(const struct uidset *set, enum table table, struct wire_
 static void push(struct uidset *set, enum table table, size_t num)
 {
 	struct uidset_slot *slot = &set->slots[num];
-	uint32_t *head = bucket(set, table, uid_of(slot->entry), slot->entry->octets);
+	const struct seen_entry *entry = slot->entry;
+	uint32_t *head = bucket(set, table, uid_of(entry),
+	                        table == TEXTS ? entry->mark : entry->octets);
 
 	slot->next[link_of(table)] = *head;
 	*head = (uint32_t)num + 1;
@@ -169,6 +173,8 @@ static void need_tables(struct uidset *set)
 		push(set, entry->taken ? TAKEN : FREE, num);
 		if (!entry->taken)
 			push(set, LOOSE, num);
+		if (entry->mark != 0)
+			push(set, TEXTS, num);
 	}
 }
 
@@ -230,10 +236,23 @@ void uidset_add(struct uidset *set, struct seen_entry *entry)
 		push(set, TAKEN, set->count - 1);
 }
 
+static void retire(struct uidset *set, struct seen_entry *entry)
+{
+	if (set->retired == NULL)
+		set->retired = xcalloc(1, sizeof *set->retired);
+	uidset_add(set->retired, entry);
+	entry->outdated = entry->taken = false;
+	drop_tables(set->retired);
+}
+
 void uidset_forget(struct uidset *set, size_t num)
 {
-	if (uidset_at(set, num) == NULL)
+	struct seen_entry *entry = uidset_at(set, num);
+
+	if (entry == NULL)
 		return;
+	if (entry->outdated)
+		retire(set, entry);
 	set->slots[num].entry = NULL;
 	set->live--;
 }
@@ -267,7 +286,7 @@ void uidset_take_begin(struct uidset *set)
 		struct seen_entry *entry = set->slots[num].entry;
 
 		if (entry != NULL)
-			entry->taken = entry->contested = entry->outdated = false;
+			entry->taken = entry->contested = entry->doubt = entry->outdated = false;
 	}
 	drop_tables(set);
 }
@@ -299,6 +318,55 @@ struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_
 	return set->slots[num].entry;
 }
 
+bool uidset_lacks(const struct uidset *set, uint64_t since)
+{
+	for (size_t num = 0; num < set->count; num++) {
+		const struct seen_entry *entry = set->slots[num].entry;
+
+		if (entry != NULL && !entry->taken && entry->missing == 0 && entry->since >= since)
+			return true;
+	}
+	return false;
+}
+
+/* The number of the first of that UID and text that may be meant. */
+static bool find_text(struct uidset *set, struct wire_span uid, uint64_t mark, size_t *num)
+{
+	const uint32_t *link;
+
+	need_tables(set);
+	for (link = bucket(set, TEXTS, uid, mark); *link > 0;) {
+		const struct uidset_slot *slot = &set->slots[*num = *link - 1];
+		const struct seen_entry *entry = slot->entry;
+
+		link = &slot->next[link_of(TEXTS)];
+		if (entry != NULL && entry->mark == mark && is_entry(entry, uid) &&
+		    (!entry->taken || entry->doubt))
+			return true;
+	}
+	return false;
+}
+
+struct seen_entry *uidset_recall(struct uidset *set, struct wire_span uid, uint64_t mark)
+{
+	struct seen_entry *entry;
+	size_t num;
+
+	if (uid.len == 0 || mark == 0)
+		return NULL;
+	if (find_text(set, uid, mark, &num)) {
+		entry = set->slots[num].entry;
+		entry->taken = true;
+		entry->doubt = false;
+		return entry;
+	}
+	if (set->retired == NULL || !find_text(set->retired, uid, mark, &num))
+		return NULL;
+	entry = set->retired->slots[num].entry;
+	uidset_forget(set->retired, num);
+	return entry;
+}
+
 bool uidset_find(struct uidset *set, struct wire_span uid, uint64_t octets, size_t *num)
 {
 	const uint32_t *link;
@@ -320,6 +388,9 @@ void uidset_free(struct uidset *set)
 		next = chunk->next;
 		free(chunk);
 	}
+	if (set->retired != NULL)
+		uidset_free(set->retired);
+	free(set->retired);
 	free(set->slots);
 	drop_tables(set);
 	*set = (struct uidset){0};

@@ -21,6 +21,8 @@ struct seen_entry {
 	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it */
 	bool taken;       /* matched by a message of the present listing, or delivered since it came */
 	bool contested;   /* more messages asked for its UID and size than there are entries */
+	bool doubt;       /* set by plan: a message of its UID but of another size is listed, and may be
+	                   * its own: the text will tell */
 	bool outdated;    /* set by plan: its message is another one by now and is fetched again, so
 	                   * the entry is forgotten before that one's delivery is recorded */
 	uint64_t mark;    /* fingerprint of its text (mark.h); 0: not known */
@@ -40,6 +42,7 @@ struct uidset {
 	uint32_t *heads;             /* of the lists entries are found by; NULL: not built */
 	size_t buckets;
 	uint64_t key[4];
+	struct uidset *retired;      /* owned: what was outdated when it was forgotten; or NULL */
 	size_t asked;                /* where uidset_number looks first: they come in order */
 };
 
@@ -52,6 +55,7 @@ void uidset_add(struct uidset *set, struct seen_entry *entry);
 /* The entry of that number, NULL where there is none or it is forgotten. */
 struct seen_entry *uidset_at(const struct uidset *set, uint64_t num);
 
+/* An outdated one is only forgotten by its number: uidset_recall still finds it. */
 void uidset_forget(struct uidset *set, size_t num);
 
 /* The number of a member: false where it is none, or none any more. */
@@ -64,6 +68,13 @@ void uidset_renumber(struct uidset *set);
 void uidset_take_begin(struct uidset *set);
 struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_t octets,
                                bool exact);
+
+/* True where an entry that was delivered since then, and was never missing, is not taken. */
+bool uidset_lacks(const struct uidset *set, uint64_t since);
+
+/* Finds an entry of that UID and text which no message of the listing has for certain, and each
+ * only once.  NULL: none. */
+struct seen_entry *uidset_recall(struct uidset *set, struct wire_span uid, uint64_t mark);
 
 /* Finds an entry of that UID and size, a taken one if there is one.  Returns false for none. */
 bool uidset_find(struct uidset *set, struct wire_span uid, uint64_t octets, size_t *num);

@@ -11,7 +11,8 @@
  *     not kept; and where a reader took it before a crash was settled.  So after a reset of
  *     UIDs only loss is forbidden.  An MDA that was running at a crash may get it again
  *   - nothing partial is to be seen, but in an mbox between a kill and the next run
- *   - status 0 says that all listed mail is here and, unless it is kept, gone from there
+ *   - status 0 says that all listed mail is here and, unless it is kept, gone from there; what has
+ *     failed twice before may be put off, but not with --retry
  *   - without a fault the status is 0, nothing is said, and no file is left behind
  *
  * Of two messages of one UID and one size that are not listed together nobody can tell which is
@@ -37,6 +38,7 @@ unsigned long second_copies, forgiven;
 struct listed {
 	unsigned uid, id;
 	unsigned long listed;
+	unsigned failures; /* sessions, or connections, in which it should have come and did not */
 };
 
 static struct listed *history; /* all that ever were listed */
@@ -87,7 +89,7 @@ static void list_as(struct message *m, unsigned uid, unsigned long listed)
 		history = realloc(history, (n_history * 2 + 1) * sizeof *history);
 	if (!history)
 		die("no memory");
-	history[n_history++] = (struct listed){uid, m->id, listed};
+	history[n_history++] = (struct listed){.uid = uid, .id = m->id, .listed = listed};
 	m->uid = uid;
 	m->listed = listed;
 }
@@ -328,6 +330,30 @@ static bool may_be_mistaken(const struct session *s, const struct message *m)
 	return known >= listed;
 }
 
+/* What fails more than once is put off.  It is known by its UID and its size. */
+static bool may_be_put_off(const struct session *s, const struct message *m)
+{
+	unsigned failures = 0;
+
+	for (size_t i = 0; i < n_history; i++)
+		if (history[i].uid == m->uid && history[i].listed == m->listed)
+			failures += history[i].failures;
+	return !s->retry && failures > 1;
+}
+
+/* Whether it should have come and did not. */
+static void count_failure(const struct session *s, const struct message *m, bool came)
+{
+	for (size_t i = 0; i < n_history; i++) {
+		struct listed *h = &history[i];
+
+		if (h->id != m->id || h->uid != m->uid || h->listed != m->listed)
+			continue;
+		h->failures = came ? 0 : h->failures + s->connections;
+		return;
+	}
+}
+
 /* What has happened to one message in this session. */
 static void check(const struct session *s, const struct message *m, unsigned copies, bool window)
 {
@@ -345,10 +371,12 @@ static void check(const struct session *s, const struct message *m, unsigned cop
 		disagree(m, "deleted on the server though it is to be kept");
 	if (gone && copies == 0 && !may_be_mistaken(s, m))
 		disagree(m, "LOST: neither on the server nor here");
-	if (s->status != 0 || !m->listing || (m->nameless && m->listed == 0))
+	if (s->status != 0 || !m->listing || (m->nameless && m->listed == 0) ||
+	    (copies == 0 && may_be_put_off(s, m)))
 		return;
-	if (copies == 0 && !gone &&
-	    (s->keep == KEEP_NO || !(m->nameless || was_listed(m->uid, 0, m->id))))
+	if (m->nameless && !gone)
+		return; /* it may be one that the journal waits for: it stays until it has its UID */
+	if (copies == 0 && !gone && (s->keep == KEEP_NO || !was_listed(m->uid, 0, m->id)))
 		disagree(m, "status 0, but it is not here");
 	if (!gone && s->keep == KEEP_NO && !s->undone)
 		disagree(m, "status 0, but it is still on the server");
@@ -388,6 +416,11 @@ static void learn(const struct session *s, struct message *m, unsigned copies)
 		m->known = false; /* its deletion was confirmed */
 }
 
+static struct listed listed_now(const struct message *m)
+{
+	return (struct listed){.uid = m->uid, .id = m->id, .listed = m->listed};
+}
+
 /* After a session without a fault: which UIDs with their sizes may be used again. */
 static void note_gone(const struct session *s)
 {
@@ -397,9 +430,9 @@ static void note_gone(const struct session *s)
 		if (!m->used || m->here || m->doubt != NO_DOUBT || m->listed == 0)
 			continue;
 		if (m->listing)
-			confirmed = (struct listed){m->uid, m->id, m->listed};
+			confirmed = listed_now(m);
 		else if (s->whole && s->keep == KEEP_NO && chance(30))
-			vanished = (struct listed){m->uid, m->id, m->listed};
+			vanished = listed_now(m);
 	}
 }
 
@@ -436,6 +469,8 @@ void model_judge(const struct session *s, const char *gone)
 
 		forgiven += m->listing && !m->here && copies == 0;
 		second_copies += m->copies > 0 && copies > m->copies ? copies - m->copies : 0;
+		if (m->used && m->listing)
+			count_failure(s, m, copies > 0);
 		if (m->used)
 			learn(s, m, copies);
 	}

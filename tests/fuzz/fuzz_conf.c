@@ -49,8 +49,13 @@ static struct input trim(struct input in)
 	return in;
 }
 
+static bool is_secret(struct input key)
+{
+	return is_same_word(key.p, key.len, "password") || is_same_word(key.p, key.len, "proxy");
+}
+
 /* What stands behind "password =" is nowhere in the problems, if it can be told from their words
- * and from what else is in the file. */
+ * and from what else is in the file.  Nor is a proxy's URL, which may have one. */
 static void check_secrets(const char *data, size_t size, const struct str *problems,
                           const struct error *err)
 {
@@ -62,7 +67,7 @@ static void check_secrets(const char *data, size_t size, const struct str *probl
 
 		value = trim(value);
 		behind = (size_t)(data + size - value.p);
-		if (!is_same_word(key.p, key.len, "password") || !is_telling(value.p, value.len) ||
+		if (!is_secret(key) || !is_telling(value.p, value.len) ||
 		    memmem(data, size, value.p, value.len) != value.p ||
 		    memmem(value.p + 1, behind - 1, value.p, value.len) != NULL)
 			continue;
@@ -71,14 +76,15 @@ static void check_secrets(const char *data, size_t size, const struct str *probl
 	}
 }
 
-/* "NAME = VALUE" for all that is set. */
+/* "NAME = VALUE" for all that is set; but *** is no proxy. */
 static void show(struct str *text, const struct account *account)
 {
 	for (size_t i = 0; i < options_count; i++) {
 		size_t before = text->len;
 
 		CHECK(str_printf(text, "%s = ", options[i].name) == 0);
-		if (account == NULL || !option_show(account, &options[i], text))
+		if (account == NULL || !option_show(account, &options[i], text) ||
+		    strcmp(options[i].name, "proxy") == 0)
 			str_cut(text, before);
 		else
 			str_puts(text, "\n");

@@ -303,33 +303,27 @@ static void check_bytes(struct walk *w)
 	free(all);
 }
 
-static uint64_t mark_of(const char *text, size_t len)
-{
-	struct mark mark = {0};
-
-	mark_add(&mark, text, len);
-	return mark_end(&mark);
-}
-
 /* A message that was fetched again, and is an earlier delivery after all: its UID and its text are
- * the same.  *several: there is more than one such delivery. */
+ * the same.  *several (or NULL): there is more than one such delivery. */
 static struct given *known_again(struct walk *w, const struct walk_command *retr, bool *several)
 {
 	const struct message *message = listing_message(&w->listing, retr->num);
 	struct given *found = NULL;
+	struct mark state = {0};
 	uint64_t mark;
 
-	*several = false;
 	if (retr->text == NULL || message == NULL || given_now(retr->num) != NULL)
 		return NULL;
-	mark = mark_of(retr->text, retr->len);
+	mark_add(&state, retr->text, retr->len);
+	mark = mark_end(&state);
 	for (size_t i = 0; i < givens; i++) {
 		struct given *g = &given[i];
 
 		if (g->run == run || g->fate != SPOOL_SAFE || g->gone || g->mark != mark ||
 		    !is_uid(g, listing_uid(&w->listing, message)))
 			continue;
-		*several = found != NULL;
+		if (several != NULL)
+			*several = found != NULL;
 		found = g;
 	}
 	return found;
@@ -355,12 +349,11 @@ static void check_dele(struct walk *w, const struct walk_command *dele)
 {
 	const struct given *g = given_now(dele->num);
 	const struct walk_command *retr = find(w, 'R', dele->num);
-	bool several;
 
 	if (g != NULL)
 		CHECK(g->fate == SPOOL_SAFE && g->asked <= dele->at);
 	else if (retr != NULL)
-		CHECK(retr->at < dele->at && known_again(w, retr, &several) != NULL);
+		CHECK(retr->at < dele->at && known_again(w, retr, NULL) != NULL);
 	else
 		CHECK(known(w, dele->num) != NULL);
 }
@@ -370,14 +363,13 @@ static void check_quit(struct walk *w, const struct walk_command *quit)
 	for (size_t i = 0; i < w->count; i++) {
 		const struct walk_command *c = &w->commands[i];
 		const struct given *g;
-		bool several;
 
 		CHECK(c->at <= quit->at); /* nothing follows it */
 		if (c->verb != 'R')
 			continue;
 		CHECK(c->answered);
 		g = given_now(c->num);
-		CHECK(!c->ok || known_again(w, c, &several) != NULL ||
+		CHECK(!c->ok || known_again(w, c, NULL) != NULL ||
 		      (g != NULL && g->fate == SPOOL_SAFE && g->asked <= quit->at));
 	}
 }
@@ -388,7 +380,6 @@ static void check_commands(struct walk *w, uint64_t keep, bool confused)
 
 	for (size_t i = 0; i < w->count; i++) {
 		struct walk_command *c = &w->commands[i];
-		bool several;
 
 		CHECK(find(w, c->verb, c->num) == c);
 		CHECK(c->verb == 'Q' || c->num <= w->listing.count);
@@ -397,7 +388,7 @@ static void check_commands(struct walk *w, uint64_t keep, bool confused)
 			check_dele(w, c);
 		if (c->verb == 'Q')
 			check_quit(w, c);
-		whole += c->text != NULL && known_again(w, c, &several) == NULL;
+		whole += c->text != NULL && known_again(w, c, NULL) == NULL;
 	}
 	for (size_t i = 0; i < givens; i++)
 		now += given[i].run == run;
@@ -447,7 +438,7 @@ static void resize(struct walk *w)
 {
 	for (size_t i = 0; i < w->count; i++) {
 		const struct walk_command *c = &w->commands[i];
-		bool several;
+		bool several = false;
 		struct given *g = c->verb == 'R' ? known_again(w, c, &several) : NULL;
 
 		if (g == NULL)
@@ -463,7 +454,6 @@ static void resize(struct walk *w)
 static void forget(struct walk *w)
 {
 	const struct walk_command *quit = find(w, 'Q', 0);
-	bool several;
 
 	for (size_t i = 0; i < w->count; i++) {
 		const struct walk_command *c = &w->commands[i];
@@ -472,7 +462,7 @@ static void forget(struct walk *w)
 		if (c->verb != 'D' || !c->ok)
 			continue;
 		if (g == NULL && find(w, 'R', c->num) != NULL)
-			g = known_again(w, find(w, 'R', c->num), &several);
+			g = known_again(w, find(w, 'R', c->num), NULL);
 		else if (g == NULL)
 			g = known(w, c->num);
 		if (quit != NULL && quit->ok)
