@@ -6,7 +6,8 @@
 # all is there in the end.  What counts is what works here, not who installed it.
 
 packages_build='gcc libc6-dev make autoconf automake pkg-config libgnutls28-dev libiniparser-dev'
-packages_tests='gnutls-bin dovecot-pop3d mandoc'
+packages_tests='gnutls-bin dovecot-pop3d mandoc
+	procmail maildrop dovecot-sieve bogofilter zsh fish'
 
 package_compiles()
 {
@@ -24,6 +25,7 @@ package_works()
 			package_compiles iniparser.h ;;
 	gnutls-bin) command -v certtool ;;
 	dovecot-pop3d) ls /usr/lib/dovecot/pop3 || ls /usr/libexec/dovecot/pop3 ;;
+	dovecot-sieve) command -v sievec ;;
 	*) command -v "$1" ;;
 	esac >/dev/null 2>&1
 }
@@ -37,11 +39,16 @@ packages_missing()
 }
 
 # Runs as root.  Debian starts a server as soon as it is installed, and at every boot: Dovecot is
-# wanted as a program alone, so its service is kept down.  The output is shown if it fails.
+# wanted as a program alone, so its service is kept down, unless it was there before.  The output is
+# shown if it fails.
 packages_apt='
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 policy= log=$(mktemp)
+units=
+for unit in dovecot.service dovecot.socket; do
+	[ -e /lib/systemd/system/$unit ] || units="$units $unit"
+done
 trap "rm -f \"$log\" \$policy" EXIT
 trap "exit 1" HUP INT TERM
 if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -55,12 +62,11 @@ if ! { apt-get $lock -q update && apt-get $lock -q -y --no-install-recommends in
 	tail -n 30 "$log"
 	exit 1
 fi
-case " $* " in
-*" dovecot-pop3d "*)
-	if command -v systemctl >/dev/null; then
-		systemctl disable dovecot.service dovecot.socket >/dev/null 2>&1 || true
-	fi ;;
-esac'
+for unit in $units; do
+	if [ -e /lib/systemd/system/$unit ] && command -v systemctl >/dev/null; then
+		systemctl disable $unit >/dev/null 2>&1 || true
+	fi
+done'
 
 packages_need()
 {
@@ -80,7 +86,7 @@ packages_need()
 	fi
 	echo "Installing with ${packages_root:+$packages_root }apt-get: $packages_lack"
 	case $packages_lack in
-	*dovecot-pop3d*) echo "(Dovecot's own service stays off: only its program is wanted)" ;;
+	*dovecot*) echo "(Dovecot's own service stays off: only its programs are wanted)" ;;
 	esac
 	if ! $packages_root sh -c "$packages_apt" apt-get $packages_lack; then
 		echo "apt-get could not install: $packages_lack"

@@ -685,7 +685,7 @@ int main(int argc, char **argv)
 	struct stat st;
 	sigset_t set;
 	ssize_t n;
-	int option;
+	int option, failed;
 
 	while ((option = getopt(argc, argv, "n:c:m:")) != -1) {
 		if (option == 'm')
@@ -728,8 +728,9 @@ int main(int argc, char **argv)
 	}
 	if (chdir("/") == 0)
 		remove_tree(root);
+	failed = tap_end();
 	printf("# %lu cuts, %lu runs%s: %lu lost, %lu doubled, %lu partial, %lu otherwise wrong\n",
 	       points, sessions, certs ? "" : " (none in TLS: there are no certificates)", lost,
 	       doubled, partial, untrue);
-	return tap_end();
+	return failed;
 }

@@ -28,7 +28,8 @@ MAILHAUL=$work/mailhaul VALGRIND='' TMPDIR=$work sh "$top_srcdir/tests/cases.t" 
 	status=1
 cat "$work/out"
 served=$(grep -l '^== server' $all)
-echo "# $(echo "$served" | wc -l) servers, $(cat $served | grep -c '^on ') sins by script," \
-	"$(cat $served | grep -c '^== run') runs, $(grep -c '^ok' "$work/out") checks passed," \
+echo "# $(echo "$all" | wc -l) cases, $(echo "$served" | wc -l) of them servers with" \
+	"$(cat $served | grep -c '^on ') sins by script; $(cat $all | grep -c '^== run') runs," \
+	"$(grep -c '^ok' "$work/out") checks passed," \
 	"$(grep -c '^not ok' "$work/out") failed"
 exit $status

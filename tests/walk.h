@@ -51,6 +51,7 @@ struct session {
 	enum place place;
 	enum keep keep;
 	bool received, pipelining;     /* the server offers it */
+	bool retry;                    /* also what failed often and would be put off for a while */
 	struct message *list[MAX_HERE];
 	unsigned n;
 	bool whole;                    /* with no nonsense in it: a witness of what is missing */

@@ -339,6 +339,8 @@ static _Noreturn void be_mailhaul(const struct session *s)
 	argv[n++] = (char *)mailhaul;
 	argv[n++] = (char *)"-f";
 	argv[n++] = in("config");
+	if (s->retry)
+		argv[n++] = (char *)"--retry";
 	argv[n] = NULL;
 	setpgid(0, 0);
 	if (s->limit > 0)
