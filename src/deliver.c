@@ -10,7 +10,10 @@
 #include "deliver.h"
 
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define OTHER_FDS 32 /* what a worker has open beside its spool files */
 
 int deliver_begin(struct deliver *d, struct spool *spool, struct error *err)
 {
@@ -37,6 +40,15 @@ void deliver_drop(struct deliver *d, struct spool *spool)
 {
 	spool_abandon(&d->pen);
 	d->ops->drop(d, spool);
+}
+
+unsigned deliver_group(const struct deliver *d)
+{
+	struct rlimit most;
+
+	if (getrlimit(RLIMIT_NOFILE, &most) == -1 || most.rlim_cur >= d->ops->group + OTHER_FDS)
+		return d->ops->group;
+	return most.rlim_cur > OTHER_FDS ? (unsigned)(most.rlim_cur - OTHER_FDS) : 1;
 }
 
 /* Maildir names may hold no "/" and ":", and headers no blank: only what RFC 952 knows passes. */

@@ -26,7 +26,7 @@
 #include "spool.h"
 
 /* The most messages a group may have. */
-#define DELIVER_GROUP 64
+#define DELIVER_GROUP 256
 
 struct deliver {
 	const struct deliver_ops *ops;
@@ -81,6 +81,10 @@ int deliver_begin(struct deliver *d, struct spool *spool, struct error *err);
 int deliver_write(struct deliver *d, const char *text, size_t len, struct error *err);
 int deliver_end(struct deliver *d, struct error *err);
 void deliver_drop(struct deliver *d, struct spool *spool);
+
+/* How many messages a group may have here: most of its files are open at once, and some users have
+ * few descriptors. */
+unsigned deliver_group(const struct deliver *d);
 
 /* A host name that fits file names and headers: letters, digits, ".", "-"; never empty. */
 void deliver_host_name(char *to, size_t size);

@@ -153,11 +153,15 @@ static void maildir_drop(struct deliver *d, struct spool *spool)
 
 static int maildir_prepare(struct deliver *d, struct spool *spools, size_t n, struct error *err)
 {
+	int fds[DELIVER_GROUP] = {0};
+
+	for (size_t i = 0; i < n; i++)
+		fds[i] = spools[i].fd;
+	if (STEP(STEP_SYNC_SPOOL, file_sync_all(fds, n, "the files in tmp/", err)) == -1)
+		return error_wrap(err, "Maildir %s", d->path);
 	for (size_t i = 0; i < n; i++) {
 		int fd = spools[i].fd;
 
-		if (STEP(STEP_SYNC_SPOOL, file_sync(fd, spools[i].place, err)) == -1)
-			return error_wrap(err, "Maildir %s", d->path);
 		spools[i].fd = -1;
 		if (close(fd) == -1 && errno != EINTR)
 			return error_sys(err, error_kind_of(errno), "close %s/tmp/%s", d->path,

@@ -53,7 +53,7 @@ struct errand {
 	struct numbers due;     /* delivered: DELE may be sent */
 	struct numbers deleted; /* DELE was answered with +OK */
 	struct spool group[DELIVER_GROUP];
-	size_t held;            /* messages in the group */
+	size_t held, most;      /* messages in the group, and how many may be */
 	uint64_t bytes, since;  /* their weight; when the first came, clock_ms */
 	bool quitting, over;    /* QUIT is sent, is answered */
 	uint64_t received;      /* octets so far, for progress */
@@ -189,13 +189,14 @@ static bool all_is_fetched(struct errand *e)
 	return e->asked == 0 && next_wanted(e) == 0;
 }
 
-/* The rule of the file's head.  DELEs may still be unanswered: the server takes commands in
- * order, so QUIT can travel with them. */
+/* The rule of the file's head. */
 static bool may_quit(struct errand *e)
 {
 	return !e->quitting && all_is_fetched(e) && e->held == 0 && !e->f->tally->unsafe;
 }
 
+/* The server deletes when it is told QUIT and not before (RFC 1939 section 6).  So DELEs wait until
+ * QUIT can travel with them: sent a group at a time, each group would be one more round trip. */
 static int ask(struct errand *e, struct error *err)
 {
 	struct pop3 *pop3 = e->f->pop3;
@@ -203,18 +204,18 @@ static int ask(struct errand *e, struct error *err)
 	int rc = 0;
 
 	while (rc == 0 && !e->quitting && pop3_room(pop3)) {
-		if (e->due.at < e->due.n) {
-			rc = pop3_send(pop3, POP3_DELE, e->due.num[e->due.at++], 0, err);
-		} else if ((num = next_wanted(e)) > 0) {
+		if ((num = next_wanted(e)) > 0) {
 			rc = pop3_send(pop3, POP3_RETR, num,
 			               listing_message(&e->listing, num)->octets, err);
 			listing_message(&e->listing, num)->act = ACT_LEAVE; /* it is asked for */
 			e->asked++;
-		} else if (may_quit(e)) {
+		} else if (!may_quit(e)) {
+			break;
+		} else if (e->due.at < e->due.n) {
+			rc = pop3_send(pop3, POP3_DELE, e->due.num[e->due.at++], 0, err);
+		} else {
 			rc = pop3_send(pop3, POP3_QUIT, 0, 0, err);
 			e->quitting = true;
-		} else {
-			break;
 		}
 	}
 	return rc;
@@ -561,7 +562,7 @@ static int close_books(struct errand *e, int rc, struct error *err)
 
 int fetch_run(const struct fetch *f, struct error *err)
 {
-	struct errand e = {.f = f};
+	struct errand e = {.f = f, .most = deliver_group(f->deliver)};
 	int rc;
 
 	rc = errand_run(&e, err);

@@ -20,7 +20,9 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pwd.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +31,9 @@
 
 #define COPY_STEP (1u << 30) /* one call of copy_file_range: it takes a size_t, maybe 32 bits */
 #define COPY_BUFFER (64 * 1024)
+#define SYNC_THREADS 8
+#define SYNC_SHARE 4 /* files for each thread, or it is not worth its start */
+#define SYNC_STACK (64 * 1024)
 
 /* -- directories -------------------------------------------------------------------------- */
 
@@ -252,6 +257,16 @@ int file_sync(int fd, const char *what, struct error *err)
 	return 0;
 }
 
+/* Asks the kernel to begin writing a file out, without waiting. */
+static void start_writing(int fd)
+{
+#ifdef HAVE_SYNC_FILE_RANGE
+	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+#else
+	(void)fd;
+#endif
+}
+
 int file_sync_dir(int fd, const char *what, struct error *err)
 {
 	int result;
@@ -262,6 +277,61 @@ int file_sync_dir(int fd, const char *what, struct error *err)
 	if (result && errno != EINVAL)
 		return error_sys(err, error_kind_of(errno), "cannot sync directory %s", what);
 	return 0;
+}
+
+/* What the threads of file_sync_all share. */
+struct syncing {
+	const int *fds;
+	size_t n;
+	atomic_size_t next;
+	atomic_int sys; /* errno of a failure */
+};
+
+static void *sync_some(void *arg)
+{
+	struct syncing *all = arg;
+	size_t i;
+
+	while (all->sys == 0 && (i = all->next++) < all->n)
+		while (fdatasync(all->fds[i]))
+			if (errno != EINTR) {
+				all->sys = errno;
+				break;
+			}
+	return NULL;
+}
+
+/* One sync after another would wait for as many flushes of the disk; those that are under way at
+ * the same time share one.  The threads touch nothing but this struct. */
+static void sync_together(struct syncing *all)
+{
+	pthread_t threads[SYNC_THREADS];
+	pthread_attr_t small;
+	size_t n = 0, most = all->n / SYNC_SHARE;
+
+	if (pthread_attr_init(&small) == 0) {
+		pthread_attr_setstacksize(&small, SYNC_STACK);
+		while (n < SYNC_THREADS && n < most &&
+		       pthread_create(&threads[n], &small, sync_some, all) == 0)
+			n++;
+		pthread_attr_destroy(&small);
+	}
+	sync_some(all); /* ours to do, too; all of it, where no thread can be had */
+	while (n > 0)
+		pthread_join(threads[--n], NULL);
+}
+
+int file_sync_all(const int *fds, size_t n, const char *what, struct error *err)
+{
+	struct syncing all = {.fds = fds, .n = n};
+
+	/* The disk begins with all of them before we wait for the first.  A failure is seen by the
+	 * sync itself. */
+	for (size_t i = 0; i < n; i++)
+		start_writing(fds[i]);
+	sync_together(&all);
+	errno = all.sys;
+	return all.sys == 0 ? 0 : error_sys(err, error_kind_of(all.sys), "cannot sync %s", what);
 }
 
 /* A rename that never replaces: 0, or -1 and errno. */

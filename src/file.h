@@ -40,6 +40,10 @@ int file_copy(int in, off_t in_at, int out, off_t out_at, uint64_t len, const ch
 int file_sync(int fd, const char *what, struct error *err);
 int file_sync_dir(int fd, const char *what, struct error *err);
 
+/* file_sync for each of n files, which wait for the disk together.  -1: one of them failed, and
+ * nothing is known of the others. */
+int file_sync_all(const int *fds, size_t n, const char *what, struct error *err);
+
 /* Renames within or between directories without replacing (renameat2, or linkat + unlinkat
  * where that is missing).  EEXIST is an error. */
 int file_publish(int from_dir, const char *from, int to_dir, const char *to, struct error *err);

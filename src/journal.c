@@ -58,7 +58,7 @@ int journal_write(struct journal *j, struct error *err)
 
 void journal_put(struct journal *j, struct record *record)
 {
-	char line[RECORD_MAX];
+	static char line[RECORD_MAX]; /* on the stack, compilers that harden would clear it each time */
 	struct error known;
 	size_t len;
 

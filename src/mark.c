@@ -16,12 +16,31 @@
 
 #define MARK_BITS 40
 
+static uint64_t mixed(uint64_t sum, uint64_t word)
+{
+	sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return sum ^ sum >> 32;
+}
+
 static void mix(struct mark *mark)
 {
-	mark->sum = (mark->sum ^ mark->word) * UINT64_C(0x9e3779b97f4a7c15);
-	mark->sum ^= mark->sum >> 32;
+	mark->sum = mixed(mark->sum, mark->word);
 	mark->word = 0;
 	mark->held = 0;
+}
+
+/* The whole words of a text, in registers.  Returns how many bytes that was. */
+static size_t put_words(struct mark *mark, const char *bytes, size_t len)
+{
+	uint64_t sum = mark->sum, word;
+	size_t at = 0;
+
+	for (; len - at >= sizeof word; at += sizeof word) {
+		memcpy(&word, bytes + at, sizeof word);
+		sum = mixed(sum, word);
+	}
+	mark->sum = sum;
+	return at;
 }
 
 /* Bytes that count.  Words are cut by the place in the stream, not by the chunks. */
@@ -30,6 +49,12 @@ static void put(struct mark *mark, const char *bytes, size_t len)
 	while (len > 0) {
 		size_t n = sizeof mark->word - mark->held;
 
+		if (mark->held == 0 && len >= sizeof mark->word) {
+			n = put_words(mark, bytes, len);
+			bytes += n;
+			len -= n;
+			continue;
+		}
 		n = n < len ? n : len;
 		memcpy((char *)&mark->word + mark->held, bytes, n);
 		mark->held += (unsigned)n;

@@ -574,11 +574,12 @@ int seen_missing(struct seen *seen, uint64_t now, struct error *err)
 	return unsynced(seen, err);
 }
 
-/* True where most of the file is history.  To write it anew costs what the live entries cost, so
- * it must have been earned by as many changes. */
+/* True where most of the file is history: to write it anew costs what the live entries cost. */
 static bool is_stale(const struct seen *seen)
 {
-	return seen->journal.records - seen->set.live > seen->set.live / 2 + 1000;
+	uint64_t live = seen->set.live + uidset_marked(&seen->set); /* each an S or a D, and an H */
+
+	return seen->journal.records > live + live / 2 + 1000;
 }
 
 int seen_flush(struct seen *seen, struct error *err)

@@ -318,6 +318,15 @@ struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_
 	return set->slots[num].entry;
 }
 
+size_t uidset_marked(const struct uidset *set)
+{
+	size_t n = 0;
+
+	for (size_t num = 0; num < set->count; num++)
+		n += set->slots[num].entry != NULL && set->slots[num].entry->mark != 0;
+	return n;
+}
+
 bool uidset_lacks(const struct uidset *set, uint64_t since)
 {
 	for (size_t num = 0; num < set->count; num++) {

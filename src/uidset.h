@@ -69,6 +69,9 @@ void uidset_take_begin(struct uidset *set);
 struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_t octets,
                                bool exact);
 
+/* How many entries have a mark. */
+size_t uidset_marked(const struct uidset *set);
+
 /* True where an entry that was delivered since then, and was never missing, is not taken. */
 bool uidset_lacks(const struct uidset *set, uint64_t since);
 

@@ -308,7 +308,7 @@ static void list_some(struct model *m, struct seen *seen, unsigned which)
 	CHECK(seen_missing(seen, NOW, &err) == 0);
 }
 
-/* Until the journal is written anew.  The model hears nothing of it, so none of them may be in it. */
+/* Until the journal is written anew.  The model hears nothing of it, so none may be in it. */
 static void make_stale(const struct model *m, struct seen *seen)
 {
 	static struct spool spools[MANY];
