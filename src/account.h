@@ -35,6 +35,17 @@ enum pipelining { PIPELINING_AUTO, PIPELINING_ON, PIPELINING_OFF };
 
 #define KEEP_FOREVER UINT64_MAX
 
+/* What is done instead of fetching. */
+enum look_mode {
+	LOOK_NOT,
+	LOOK_CHECK,   /* whether there is mail to fetch */
+	LOOK_LIST,    /* what is there */
+	LOOK_DRY_RUN, /* what would be done */
+	LOOK_MARK,    /* all that is there counts as delivered from now on */
+	LOOK_LOGIN,   /* whether the server lets us in */
+	LOOK_STATUS   /* what is known of it, without asking the server */
+};
+
 struct server {
 	char *host;
 	uint64_t port;            /* 0: by tls */
@@ -84,9 +95,12 @@ struct policy {
 
 struct account {
 	char *name; /* the section's name, or user@host for a URL */
+	unsigned line; /* of its section in the file; 0: it has none */
 	bool automatic;
 	bool rebuild; /* a damaged journal is made anew from what can be read */
 	bool inspect; /* its server is only looked at: no user, no destination is needed */
+	int look;     /* enum look_mode; no destination is needed */
+	unsigned columns; /* of the terminal that shows what is seen; 0: there is none */
 	struct server server;
 	struct login login;
 	struct target target;

@@ -47,6 +47,17 @@ static const struct flag flags[] = {
 	{0, "rebuild-state", NULL, "make damaged journals anew from what can be read, and fetch",
 	 .mode = MODE_REBUILD},
 	{0, "retry", NULL, "ask at once for messages that failed before", .mode = MODE_RETRY},
+	{0, "check", NULL, "tell by the exit status whether mail waits: 0 yes, 1 no",
+	 .mode = MODE_CHECK},
+	{0, "dry-run", NULL, "show what would be done with each message and why, and stop",
+	 .mode = MODE_DRY_RUN},
+	{0, "list", NULL, "show the messages on the server, and stop", .mode = MODE_LIST},
+	{0, "mark-seen", NULL, "count all that is on the server as delivered, and stop",
+	 .mode = MODE_MARK_SEEN},
+	{0, "status", NULL, "show what is known of the accounts, without asking the servers, and stop",
+	 .mode = MODE_STATUS},
+	{0, "test-config", NULL, "judge the configuration, and stop", .mode = MODE_TEST_CONFIG},
+	{0, "test-login", NULL, "log in and out again, and stop", .mode = MODE_TEST_LOGIN},
 	{0, "server-info", NULL, "show what a server offers, without logging in, and stop",
 	 .mode = MODE_SERVER_INFO},
 	{0, "print-config", NULL, "show what would be in force, and stop", .mode = MODE_PRINT_CONFIG},
@@ -221,11 +232,32 @@ int arguments_read(struct arguments *args, int argc, char **argv, struct error *
 	return judge_settings(args, err);
 }
 
+static enum look_mode look_of(enum mode mode)
+{
+	switch (mode) {
+	case MODE_CHECK:
+		return LOOK_CHECK;
+	case MODE_DRY_RUN:
+		return LOOK_DRY_RUN;
+	case MODE_LIST:
+		return LOOK_LIST;
+	case MODE_MARK_SEEN:
+		return LOOK_MARK;
+	case MODE_STATUS:
+		return LOOK_STATUS;
+	case MODE_TEST_LOGIN:
+		return LOOK_LOGIN;
+	default:
+		return LOOK_NOT;
+	}
+}
+
 int arguments_apply(const struct arguments *args, struct account *account, struct error *err)
 {
 	account->rebuild = args->mode == MODE_REBUILD;
 	account->policy.retry = args->mode == MODE_RETRY;
 	account->inspect = args->mode == MODE_SERVER_INFO;
+	account->look = (int)look_of(args->mode);
 	for (size_t i = 0; i < args->setting_count; i++) {
 		const struct setting *setting = &args->settings[i];
 

@@ -8,13 +8,20 @@
 #include "account.h"
 #include "base.h"
 
-/* The first three fetch.  REBUILD: and a journal that is damaged is made anew.  RETRY: and messages
- * that failed before need not wait. */
+/* The first three fetch; CHECK to SERVER_INFO are runs that fetch nothing.  REBUILD: and a journal
+ * that is damaged is made anew.  RETRY: and messages that failed before need not wait. */
 enum mode {
 	MODE_FETCH,
 	MODE_REBUILD,
 	MODE_RETRY,
+	MODE_CHECK,
+	MODE_DRY_RUN,
+	MODE_LIST,
+	MODE_MARK_SEEN,
+	MODE_STATUS,
+	MODE_TEST_LOGIN,
 	MODE_SERVER_INFO,
+	MODE_TEST_CONFIG,
 	MODE_PRINT_CONFIG,
 	MODE_LIST_ACCOUNTS,
 	MODE_HELP,

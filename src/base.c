@@ -340,9 +340,9 @@ bool number_parse(const char *s, size_t len, uint64_t max, uint64_t *value)
 	return true;
 }
 
-/* Length of the UTF-8 sequence at s and its character; 0 where there is no valid one. */
-static size_t utf8(const unsigned char *s, size_t len, uint32_t *c)
+size_t utf8_read(const char *bytes, size_t len, uint32_t *c)
 {
+	const unsigned char *s = (const unsigned char *)bytes;
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
 
@@ -376,7 +376,7 @@ char *printable(char *to, size_t size, const char *bytes, size_t len)
 	while (len > 0) {
 		char unit[17];
 		uint32_t c = 0;
-		size_t n = utf8(s, len, &c), out = n;
+		size_t n = utf8_read((const char *)s, len, &c), out = n;
 
 		if (n > 0 && !is_tricky(c)) {
 			memcpy(unit, s, n);

@@ -107,6 +107,10 @@ bool number_parse(const char *s, size_t len, uint64_t max, uint64_t *value);
  * *edits holds how far the best one is: 0 before the first.  Names over 64 bytes resemble none. */
 bool text_is_nearer(const char *given, const char *name, unsigned *edits);
 
+/* Length of the UTF-8 sequence that len > 0 bytes begin with, and its character; 0 where there is
+ * no valid one. */
+size_t utf8_read(const char *bytes, size_t len, uint32_t *c);
+
 /* Makes bytes from outside fit to be shown: printable ASCII and valid UTF-8 stay, control
  * characters, bidirectional overrides and invalid bytes become \xNN.  Cuts to size (with "...").
  * Returns to. */

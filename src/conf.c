@@ -452,6 +452,7 @@ static void build(struct scan *scan, struct conf *conf)
 		if (scan->sections[i].part != PART_ACCOUNT)
 			continue;
 		account_copy(account, &conf->defaults, scan->sections[i].name);
+		account->line = scan->sections[i].line;
 		conf->count++;
 		for (; at < scan->count && scan->settings[at].section <= i; at++)
 			if (scan->settings[at].section == i)
@@ -550,7 +551,7 @@ int conf_load(const char *path, struct conf *conf, struct error *err)
 	struct scan scan = {0};
 	int status, fd;
 
-	*conf = (struct conf){.problems = {.max = MAX_FILE}};
+	*conf = (struct conf){.problems = {.max = MAX_FILE}, .path = xstrdup(path)};
 	account_init(&conf->defaults, "defaults");
 	run_options_init(&conf->run);
 	fd = open_file(path, err);
@@ -579,6 +580,7 @@ void conf_free(struct conf *conf)
 		account_free(&conf->accounts[i]);
 	free(conf->accounts);
 	account_free(&conf->defaults);
+	free(conf->path);
 	str_free(&conf->problems);
 	*conf = (struct conf){0};
 }

@@ -19,6 +19,7 @@ struct conf {
 	size_t count;
 	struct account defaults;  /* [defaults]: what URL accounts start from */
 	struct run_options run;
+	char *path;               /* of the file; owned */
 	struct str problems;      /* one "FILE:LINE: what" a line, all that were found */
 };
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -240,7 +241,7 @@ static int choose_accounts(const struct arguments *args, const struct conf *conf
 		if (choose(args, conf, args->operands[i], chosen, err) == -1)
 			return -1;
 	for (size_t i = 0; !args->operand_count && i < conf->count; i++)
-		if (conf->accounts[i].automatic &&
+		if ((conf->accounts[i].automatic || args->mode == MODE_TEST_CONFIG) &&
 		    choose(args, conf, conf->accounts[i].name, chosen, err) == -1)
 			return -1;
 	if (chosen->count)
@@ -250,8 +251,9 @@ static int choose_accounts(const struct arguments *args, const struct conf *conf
 	                   "see mailhaul-config(5)");
 }
 
-/* All that can be known to be wrong without dialling; every account is judged. */
-static int check_accounts(const struct selection *chosen)
+/* All that can be known to be wrong without dialling; every account is judged.  place: say where
+ * in the file it stands. */
+static int check_accounts(const struct conf *conf, const struct selection *chosen, bool place)
 {
 	struct report *report = report_open(&(struct report_style){0}, NULL, 0);
 
@@ -266,10 +268,28 @@ static int check_accounts(const struct selection *chosen)
 		child_words_free(words);
 		if (err.kind) {
 			error_wrap(&err, "%s", account->name);
+			if (place && account->line > 0)
+				error_wrap(&err, "%.300s:%u", conf->path, account->line);
 			report_complain(report, &err);
 		}
 	}
 	return report_close(&report);
+}
+
+/* --test-config: all that is wrong, of the file and of each account in it. */
+static int test_config(const struct arguments *args, const struct conf *conf, int loaded,
+                       const struct error *why, struct selection *chosen)
+{
+	struct error err = {0};
+	int status = loaded == -1 ? fail_conf(conf, why) : 0, more = 0;
+
+	if (conf->count == 0 && loaded == -1)
+		return status;
+	if (choose_accounts(args, conf, chosen, &err) == -1)
+		more = fail(&err);
+	else
+		more = check_accounts(conf, chosen, true);
+	return status ? status : more;
 }
 
 /* -- the run ------------------------------------------------------------------------------ */
@@ -285,7 +305,7 @@ static void ask_passwords(struct selection *chosen, struct report *report)
 		struct error err = {0};
 
 		chosen->accounts[i] = (struct account){0};
-		if (!account.inspect && secret_is_missing(&account.login) &&
+		if (!account.inspect && account.look != LOOK_STATUS && secret_is_missing(&account.login) &&
 		    !(account.login.password = secret_ask(account.name, &account.login, &err))) {
 			error_wrap(&err, "%s", account.name);
 			report_complain(report, &err);
@@ -295,6 +315,24 @@ static void ask_passwords(struct selection *chosen, struct report *report)
 		}
 	}
 	chosen->count = kept;
+}
+
+/* How wide a line on standard output may be; 0: nobody looks. */
+static unsigned columns_of(void)
+{
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* --check: that mail waits is sure, whatever else has failed. */
+static int check_status(uint64_t waiting, int status)
+{
+	if (waiting > 0)
+		return 0;
+	return status ? status : 1;
 }
 
 static int fetch(const struct arguments *args, uint64_t jobs, struct selection *chosen)
@@ -308,21 +346,25 @@ static int fetch(const struct arguments *args, uint64_t jobs, struct selection *
 	struct report *report = report_open(&style, chosen->accounts, chosen->count);
 	struct error err = {0};
 	int by_signal = 0, status;
+	uint64_t found;
 
 	note_limit = args->verbose ? NOTE_TRACE : NOTE_WARN;
+	for (size_t i = 0; i < chosen->count; i++)
+		chosen->accounts[i].columns = columns_of();
 	ask_passwords(chosen, report);
 	if (supervisor_run(chosen->accounts, chosen->count, jobs, report, &by_signal, &err) == -1)
 		report_complain(report, &err);
+	found = report_new(report);
 	status = report_close(&report);
 	if (by_signal) {
 		signal(by_signal, SIG_DFL);
 		raise(by_signal);
 	}
-	return status;
+	return args->mode == MODE_CHECK ? check_status(found, status) : status;
 }
 
 /* One after another, for what they show belongs together. */
-static int inspect(const struct arguments *args, struct selection *chosen)
+static int show(const struct arguments *args, struct selection *chosen)
 {
 	int status = fetch(args, 1, chosen);
 
@@ -336,23 +378,25 @@ static int work(const struct arguments *args)
 	struct selection chosen = {0};
 	struct error err = {0};
 	struct run_options run;
-	int status;
+	int loaded = load_conf(args, &conf, &err), status;
 
-	if (load_conf(args, &conf, &err) == -1)
+	if (args->mode == MODE_TEST_CONFIG)
+		status = test_config(args, &conf, loaded, &err, &chosen);
+	else if (loaded == -1)
 		status = fail_conf(&conf, &err);
 	else if (args->mode == MODE_LIST_ACCOUNTS)
 		status = print_accounts(&conf);
 	else if (choose_accounts(args, &conf, &chosen, &err) == -1)
 		status = fail(&err);
 	else
-		status = check_accounts(&chosen);
+		status = check_accounts(&conf, &chosen, false);
 	run.jobs = args->jobs ? args->jobs : conf.run.jobs;
 	conf_free(&conf);
 	if (status == 0 && args->mode == MODE_PRINT_CONFIG)
 		status = print_config(&run, &chosen);
-	else if (status == 0 && args->mode == MODE_SERVER_INFO)
-		status = inspect(args, &chosen);
-	else if (status == 0 && args->mode <= MODE_RETRY)
+	else if (status == 0 && args->mode > MODE_CHECK && args->mode <= MODE_SERVER_INFO)
+		status = show(args, &chosen);
+	else if (status == 0 && args->mode <= MODE_CHECK)
 		status = fetch(args, run.jobs, &chosen);
 	for (size_t i = 0; i < chosen.count; i++)
 		account_free(&chosen.accounts[i]);

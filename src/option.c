@@ -318,7 +318,7 @@ int option_check(struct account *account, struct error *err)
 		return error_set(err, ERR_CONFIG, "user: there is none");
 	if (account->inspect)
 		return settle_server(&account->server, err);
-	if (!to->maildir && !to->mbox && !to->mda && !to->mda_shell && !to->to_stdout)
+	if (!account->look && !to->maildir && !to->mbox && !to->mda && !to->mda_shell && !to->to_stdout)
 		return error_set(err, ERR_CONFIG, "no destination; give one of maildir, mbox, mda, "
 		                 "mda_shell, stdout");
 	if (settle_server(&account->server, err))

@@ -88,9 +88,9 @@ static void judge_known(struct message *message, struct seen_entry *entry, bool 
 		message->since = 0; /* it is not this message that was delivered then */
 }
 
-/* How long a message that failed so many times waits for its next try.  The first time it may have
- * been a moment's trouble; what fails for ever is asked for now and then. */
-static uint64_t pause_of(uint64_t failures)
+/* The first time it may have been a moment's trouble; what fails for ever is asked for now and
+ * then. */
+uint64_t plan_pause(uint64_t failures)
 {
 	static const uint64_t seconds[] = {0, 0, 15 * 60, 3600, 4 * 3600};
 	const uint64_t most = sizeof seconds / sizeof *seconds - 1;
@@ -107,7 +107,7 @@ static void hesitate(struct message *message, struct wire_span uid, struct seen 
 	message->failures = (uint32_t)times; /* the journal's numbers are that small */
 	message->last = message->failures > 1 || since > 0; /* once it may have been the network */
 	if (message->act == ACT_FETCH && !policy->retry && since > 0 && since <= now &&
-	    now - since < pause_of(message->failures))
+	    now - since < plan_pause(message->failures))
 		decide(message, ACT_LEAVE, WHY_FAILED);
 }
 

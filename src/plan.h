@@ -32,4 +32,7 @@ int plan_check_uids(const struct listing *listing, const struct seen *seen, uint
 /* "new", "kept", "too big": a word for people. */
 const char *plan_why_text(enum message_why why);
 
+/* How long a message that failed so many times waits for its next try, s. */
+uint64_t plan_pause(uint64_t failures);
+
 #endif

@@ -33,6 +33,7 @@ static const struct {
 	[POP3_UIDL] = {"UIDL", "waiting for the list of UIDs"},
 	[POP3_LIST] = {"LIST", "waiting for the list of sizes"},
 	[POP3_RETR] = {"RETR", "waiting for a message"},
+	[POP3_TOP] = {"TOP", "waiting for a header"},
 	[POP3_DELE] = {"DELE", "waiting for the answer to DELE"},
 	[POP3_QUIT] = {"QUIT", "waiting for the answer to QUIT"},
 };
@@ -274,7 +275,8 @@ static int log_in(struct pop3 *p, const struct login *login, const char *passwor
 	rc = auth_begin(&auth, login, password, &terms, err);
 	p->conn->hide[0] = password;
 	if (rc == 0) {
-		note(NOTE_INFO, "logging in by %s", auth_name(&auth));
+		p->mechanism = auth_name(&auth);
+		note(NOTE_INFO, "logging in by %s", p->mechanism);
 		rc = login_steps(p, &auth, &line, err);
 	}
 	p->conn->hide[0] = p->conn->hide[1] = NULL;
@@ -440,7 +442,8 @@ int pop3_send(struct pop3 *p, enum pop3_verb verb, uint32_t num, uint64_t octets
 	int rc;
 
 	if (num > 0)
-		str_printf(&line, "%s %lu", verbs[verb].word, (unsigned long)num);
+		str_printf(&line, "%s %lu%s", verbs[verb].word, (unsigned long)num,
+		           verb == POP3_TOP ? " 0" : "");
 	else
 		str_puts(&line, verbs[verb].word);
 	rc = say(p, p->held > 0 || p->in_body, line.s, NULL, err);
@@ -468,7 +471,7 @@ int pop3_reply(struct pop3 *p, struct pop3_reply *reply, struct error *err)
 	printable(reply->text, sizeof reply->text, status.text.p, status.text.len);
 	if (reply->text[0] == '\0')
 		text_copy(reply->text, sizeof reply->text, NO_REASON);
-	if (sent.verb == POP3_RETR && reply->ok) {
+	if ((sent.verb == POP3_RETR || sent.verb == POP3_TOP) && reply->ok) {
 		p->in_body = true;
 		p->body_octets = sent.octets;
 		p->undot = (struct wire_undot){0};

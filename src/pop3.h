@@ -5,7 +5,7 @@
  * Calling order: pop3_start (greeting, CAPA, STLS, login), pop3_list, then any mix of pop3_send
  * and pop3_reply.  Commands that were sent and not answered stand in a queue; pop3_reply takes
  * the answer to the oldest and says to which it belongs.  With PIPELINING the queue may be
- * long; without, it holds one command.  A RETR that was answered with +OK has a body, which
+ * long; without, it holds one command.  A RETR or TOP that was answered with +OK has a body, which
  * must be read to its end by pop3_body before the next pop3_reply.
  *
  * Nothing here knows of files, journals or policies.
@@ -24,7 +24,16 @@
 #define POP3_MAX_QUEUE 8192
 #define POP3_MAX_OCTETS (16u << 20)
 
-enum pop3_verb { POP3_CAPA, POP3_STAT, POP3_UIDL, POP3_LIST, POP3_RETR, POP3_DELE, POP3_QUIT };
+enum pop3_verb {
+	POP3_CAPA,
+	POP3_STAT,
+	POP3_UIDL,
+	POP3_LIST,
+	POP3_RETR,
+	POP3_TOP, /* of no lines: the header */
+	POP3_DELE,
+	POP3_QUIT
+};
 
 struct pop3_sent {
 	uint32_t num;
@@ -37,6 +46,7 @@ struct pop3 {
 	struct wire_capa capa;
 	char stamp[256];      /* the greeting's timestamp, for APOP; or "" */
 	bool in;              /* the server let us in */
+	const char *mechanism; /* by which we are in; static */
 	bool refused;         /* it was told who we are, and said no */
 	bool too_soon;        /* it said [LOGIN-DELAY] */
 	bool lock_step;       /* it is not to be trusted with pipelining */
@@ -83,8 +93,8 @@ uint32_t pop3_awaited(const struct pop3 *pop3);
  * its pipelining that is broken, and a session in lock-step may go well. */
 bool pop3_was_ahead(const struct pop3 *pop3);
 
-/* Sends RETR num, DELE num or QUIT (num 0).  octets: what the answer is expected to weigh.
- * Needs pop3_room. */
+/* Sends RETR num, TOP num 0, DELE num or QUIT (num 0).  octets: what the answer is expected to
+ * weigh.  Needs pop3_room. */
 int pop3_send(struct pop3 *pop3, enum pop3_verb verb, uint32_t num, uint64_t octets,
               struct error *err);
 

@@ -339,6 +339,21 @@ void report_error(struct report *report, size_t i, const struct error *err)
 	show_error(report, i, err->kind, err->text);
 }
 
+/* The others have said it all on standard output. */
+static bool is_summarized(const struct account *account)
+{
+	return !account->inspect && (account->look == LOOK_NOT || account->look == LOOK_CHECK);
+}
+
+uint64_t report_new(const struct report *report)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < report->count; i++)
+		all += report->rows[i].new < UINT32_MAX ? report->rows[i].new : UINT32_MAX;
+	return all;
+}
+
 void report_end(struct report *report, size_t i)
 {
 	struct row *row = &report->rows[i];
@@ -346,7 +361,7 @@ void report_end(struct report *report, size_t i)
 
 	row->running = false;
 	report->stale = true;
-	if (row->done && wanted && !report->accounts[i].inspect)
+	if (row->done && wanted && is_summarized(&report->accounts[i]))
 		summarize(report, i);
 }
 

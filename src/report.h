@@ -38,6 +38,9 @@ void report_error(struct report *report, size_t i, const struct error *err);
 /* Account number i is over: prints its summary. */
 void report_end(struct report *report, size_t i);
 
+/* How many messages were new, by the accounts' last words; for LOOK_CHECK: how many wait. */
+uint64_t report_new(const struct report *report);
+
 /* Draws the progress line anew where it is due; returns in how many ms to call again, -1: never. */
 int report_tick(struct report *report);
 

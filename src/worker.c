@@ -28,13 +28,16 @@
 #include "deliver.h"
 #include "fetch.h"
 #include "file.h"
+#include "history.h"
 #include "inspect.h"
 #include "link.h"
+#include "look.h"
 #include "manners.h"
 #include "pop3.h"
 #include "secret.h"
 #include "seen.h"
 #include "settle.h"
+#include "status.h"
 #include "tls.h"
 
 #define DAY 86400
@@ -206,7 +209,19 @@ static void warn_of_end(const struct worker *w)
 		     (long long)(until - now) / DAY, cert_day(day, until));
 }
 
-enum session { SESSION_FETCH, SESSION_DELETES };
+enum session { SESSION_FETCH, SESSION_DELETES, SESSION_LOOK };
+
+/* A session that takes no mail.  What it has found goes the way of a tally. */
+static int look_around(struct worker *w, struct pop3 *pop3, struct error *err)
+{
+	struct look look = {.account = w->account, .pop3 = pop3, .seen = w->seen, .link = w->link};
+	int rc = look_run(&look, err);
+
+	w->tally.fetched = look.waiting;
+	w->tally.bytes = look.octets;
+	w->tally.kept = look.kept;
+	return rc;
+}
 
 /* One session.  *was_ahead: pop3_was_ahead at its end. */
 static int run_session(struct worker *w, enum session kind, bool lock_step, bool *was_ahead,
@@ -232,7 +247,7 @@ static int run_session(struct worker *w, enum session kind, bool lock_step, bool
 	if (rc == 0)
 		warn_of_end(w);
 	if (rc == 0)
-		rc = fetch_run(&fetch, err);
+		rc = kind == SESSION_LOOK ? look_around(w, &pop3, err) : fetch_run(&fetch, err);
 	note(NOTE_INFO, "%lu times the server had answered everything and we waited",
 	     w->conn.flights);
 	*was_ahead = pop3_was_ahead(&pop3);
@@ -336,21 +351,44 @@ static int run_sessions(struct worker *w, struct error *err)
 	return rc;
 }
 
+/* It takes the journal as it is: what a crash has left is for the next fetch to settle. */
+static int look_at_mail(struct worker *w, struct error *err)
+{
+	bool lock_step = seen_lock_step(w->seen, (uint64_t)time(NULL)), was_ahead;
+	int rc = run_session(w, SESSION_LOOK, lock_step, &was_ahead, err);
+
+	if (rc == -1 && ask_again(w))
+		rc = run_session(w, SESSION_LOOK, lock_step, &was_ahead, err);
+	return rc;
+}
+
 /* -- from the first to the last ----------------------------------------------------------- */
 
 static int live(struct worker *w, struct error *err)
 {
 	static int (*const steps[])(struct worker *, struct error *) = {
-		open_journal, open_destination, wait_turn, get_password, load_trust, run_sessions,
+		open_journal, open_destination, wait_turn, get_password, load_trust, run_sessions, NULL,
 	};
+	static int (*const looks[])(struct worker *, struct error *) = {
+		open_journal, wait_turn, get_password, load_trust, look_at_mail, NULL,
+	};
+	int (*const *way)(struct worker *, struct error *) = w->account->look ? looks : steps;
 
-	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+	for (; *way != NULL; way++) {
 		if (stop_asked())
 			return error_set(err, ERR_STOP, "stopped by a signal");
-		if (steps[i](w, err) == -1)
+		if ((*way)(w, err) == -1)
 			return -1;
 	}
 	return 0;
+}
+
+static int show_status(struct worker *w, struct error *err)
+{
+	w->state_dir = worker_state_dir(w->account->name);
+	if (w->state_dir == NULL)
+		return error_set(err, ERR_CONFIG, "there is no home directory to look for the journal in");
+	return status_run(w->account, w->state_dir, w->link, err);
 }
 
 /* err is NULL where all went well. */
@@ -384,13 +422,19 @@ int worker_main(const struct account *account, int link)
 
 	note_link = link;
 	note_hook = send_note;
-	rc = account->inspect ? inspect_run(account, link, &err) : live(&w, &err);
+	if (account->inspect)
+		rc = inspect_run(account, link, &err);
+	else
+		rc = account->look == LOOK_STATUS ? show_status(&w, &err) : live(&w, &err);
 	secret_free(&w.password);
 	conn_close(&w.conn);
 	if (w.deliver.own != NULL)
 		clean = w.deliver.ops->close(&w.deliver);
 	spooler_free(&w.deliver.pen);
-	seen_close(&w.seen, rc == 0 && clean);
+	if (w.seen != NULL && !account->look && err.kind != ERR_STOP)
+		history_add(w.state_dir, rc == -1 ? err.text : NULL, w.tally.fetched,
+		            (uint64_t)time(NULL));
+	seen_close(&w.seen, rc == 0 && clean && !account->look);
 	tls_trust_free(&w.trust);
 	free(w.state_dir);
 	say_last_words(&w, rc == -1 ? &err : NULL);

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * header.c - what a message's header says, for people.
+ *
+ * Nothing of it decides anything, so the rules are those of a reader and not of a standard:
+ * encoded words may be long, hold blanks and stand next to other text, their characters may be
+ * torn over two words, 8-bit text that is no UTF-8 is taken for Windows-1252.  What cannot be
+ * understood is shown as it came.
+ *
+ * The name of a charset is a stranger's word, and iconv(3) loads code by it: only those of the
+ * list below are asked for.  ISO-2022-CN-EXT and its like are not among them on purpose
+ * (CVE-2024-2961).  ASCII, UTF-8, Latin-1 and Windows-1252 need no iconv.
+ *
+ * On failure there is none: what does not fit is left out.  Called by look.c.
+ */
+#include "config.h"
+
+#include "header.h"
+
+#include <errno.h>
+#include <iconv.h>
+#include <string.h>
+#include <strings.h>
+
+#define UNKNOWN "\xef\xbf\xbd" /* U+FFFD stands for what makes no sense */
+
+static const char *const charsets[] = {
+	"big5", "euc-jp", "euc-kr", "gb18030", "gb2312", "gbk", "iso-2022-jp", "iso-8859-2",
+	"iso-8859-3", "iso-8859-4", "iso-8859-5", "iso-8859-6", "iso-8859-7", "iso-8859-8",
+	"iso-8859-9", "iso-8859-10", "iso-8859-13", "iso-8859-14", "iso-8859-15", "iso-8859-16",
+	"koi8-r", "koi8-u", "shift_jis", "tis-620", "windows-1250", "windows-1251", "windows-1253",
+	"windows-1254", "windows-1255", "windows-1256", "windows-1257", "windows-1258",
+};
+
+/* Windows-1252 from 0x80 to 0x9f; 0: nothing.  All else is as in Latin-1. */
+static const uint16_t windows[32] = {
+	0x20ac, 0, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160, 0x2039,
+	0x0152, 0, 0x017d, 0, 0, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc,
+	0x2122, 0x0161, 0x203a, 0x0153, 0, 0x017e, 0x0178,
+};
+
+/* An encoded word, in pieces. */
+struct word {
+	const char *charset, *text;
+	size_t charset_len, len;
+	bool base64;
+};
+
+/* Encoded words of one charset that follow each other: a character may be torn between them. */
+struct row {
+	char charset[32];
+	struct str bytes;
+};
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* -- fields ------------------------------------------------------------------------------- */
+
+/* The length of the field's name and colon at the start of a line; 0: it is another field. */
+static size_t is_named(const char *line, size_t len, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (len <= n || strncasecmp(line, name, n) != 0)
+		return 0;
+	while (n < len && is_blank(line[n]))
+		n++;
+	return n < len && line[n] == ':' ? n + 1 : 0;
+}
+
+/* Adds a line of a value without the blanks around it; one blank joins it with those before. */
+static void add_line(struct str *value, const char *line, size_t len)
+{
+	while (len > 0 && is_blank(*line)) {
+		line++;
+		len--;
+	}
+	while (len > 0 && (is_blank(line[len - 1]) || line[len - 1] == '\r'))
+		len--;
+	if (value->len > 0 && len > 0)
+		str_puts(value, " ");
+	str_add(value, line, len < HEADER_MAX ? len : HEADER_MAX / 2);
+}
+
+bool header_field(const char *head, size_t len, const char *name, struct str *value)
+{
+	const char *end = head + len;
+	bool found = false;
+	size_t n;
+
+	for (const char *line = head, *next; line < end; line = next + 1) {
+		size_t left = (size_t)(end - line), skip;
+
+		next = memchr(line, '\n', left);
+		next = next != NULL ? next : end;
+		n = (size_t)(next - line);
+		if (n == 0 || (n == 1 && *line == '\r'))
+			break;
+		if (found && !is_blank(*line))
+			break;
+		skip = found ? 0 : is_named(line, n, name);
+		if (found || skip > 0)
+			add_line(value, line + skip, n - skip);
+		found = found || skip > 0;
+	}
+	return found;
+}
+
+/* -- charsets ----------------------------------------------------------------------------- */
+
+static void add_character(struct str *text, uint32_t c)
+{
+	char unit[3];
+
+	if (c < 0x80)
+		str_add(text, &(char){(char)c}, 1);
+	else if (c < 0x800) {
+		unit[0] = (char)(0xc0 | c >> 6);
+		unit[1] = (char)(0x80 | (c & 0x3f));
+		str_add(text, unit, 2);
+	} else {
+		unit[0] = (char)(0xe0 | c >> 12);
+		unit[1] = (char)(0x80 | (c >> 6 & 0x3f));
+		unit[2] = (char)(0x80 | (c & 0x3f));
+		str_add(text, unit, 3);
+	}
+}
+
+static void add_windows(struct str *text, const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)bytes[i];
+
+		if (c >= 0x80 && c < 0xa0)
+			add_character(text, windows[c - 0x80] != 0 ? windows[c - 0x80] : 0xfffd);
+		else
+			add_character(text, c);
+	}
+}
+
+static bool is_utf8(const char *bytes, size_t len)
+{
+	uint32_t c;
+
+	for (size_t at = 0, n; at < len; at += n)
+		if ((n = utf8_read(bytes + at, len - at, &c)) == 0)
+			return false;
+	return true;
+}
+
+static void add_utf8(struct str *text, const char *bytes, size_t len)
+{
+	uint32_t c;
+
+	for (size_t at = 0, n; at < len; at += n > 0 ? n : 1) {
+		n = utf8_read(bytes + at, len - at, &c);
+		if (n > 0)
+			str_add(text, bytes + at, n);
+		else
+			str_puts(text, UNKNOWN);
+	}
+}
+
+/* Text that names no charset. */
+static void add_raw(struct str *text, const char *bytes, size_t len)
+{
+	if (is_utf8(bytes, len))
+		str_add(text, bytes, len);
+	else
+		add_windows(text, bytes, len);
+}
+
+static void add_by_iconv(struct str *text, const char *charset, const char *bytes, size_t len)
+{
+	iconv_t cd = iconv_open("UTF-8", charset);
+	char *in = (char *)bytes; /* iconv does not write there */
+	bool more = true;
+
+	if (cd == (iconv_t)-1) {
+		add_raw(text, bytes, len);
+		return;
+	}
+	while (more) {
+		char out[256], *to = out;
+		bool last = len == 0; /* what it holds back, to see whether it combines */
+		size_t room = sizeof out, rc = iconv(cd, last ? NULL : &in, &len, &to, &room);
+		int why = rc == (size_t)-1 ? errno : 0;
+
+		str_add(text, out, (size_t)(to - out));
+		if (why == E2BIG && to > out)
+			continue;
+		more = !last;
+		if (why == 0 || why == E2BIG || last)
+			continue;
+		str_puts(text, UNKNOWN);
+		len = why == EILSEQ ? len - 1 : 0; /* else a character is not whole */
+		in++;
+	}
+	iconv_close(cd);
+}
+
+/* The name by which it is asked for; NULL: it is not. */
+static const char *charset_of(const char *name)
+{
+	static const char *const own[] = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1",
+	                                  "windows-1252", "cp1252"};
+
+	if (strcasecmp(name, "ks_c_5601-1987") == 0)
+		return "euc-kr";
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		if (strcasecmp(name, own[i]) == 0)
+			return i < 4 ? own[0] : own[6];
+	for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
+		if (strcasecmp(name, charsets[i]) == 0)
+			return charsets[i];
+	return NULL;
+}
+
+static void end_row(struct row *row, struct str *text)
+{
+	const char *charset = charset_of(row->charset);
+
+	if (row->bytes.len > 0 && strcmp(charset, "utf-8") == 0)
+		add_utf8(text, row->bytes.s, row->bytes.len);
+	else if (row->bytes.len > 0 && strcmp(charset, "windows-1252") == 0)
+		add_windows(text, row->bytes.s, row->bytes.len);
+	else if (row->bytes.len > 0)
+		add_by_iconv(text, charset, row->bytes.s, row->bytes.len);
+	str_cut(&row->bytes, 0);
+	row->charset[0] = '\0';
+}
+
+/* -- encoded words ------------------------------------------------------------------------ */
+
+static int digit64(char c)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c != '\0' ? strchr(digits, c) : NULL;
+
+	return at != NULL ? (int)(at - digits) : -1;
+}
+
+static int digit16(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void add_base64(struct str *bytes, const char *text, size_t len)
+{
+	uint32_t bits = 0;
+	unsigned held = 0;
+
+	for (size_t i = 0; i < len && text[i] != '='; i++) {
+		int digit = digit64(text[i]);
+
+		if (digit < 0)
+			continue;
+		bits = (bits << 6 | (uint32_t)digit) & 0xffffff;
+		held += 6;
+		if (held >= 8) {
+			held -= 8;
+			str_add(bytes, &(char){(char)(bits >> held)}, 1);
+		}
+	}
+}
+
+static void add_quoted(struct str *bytes, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		int high = text[i] == '=' && len - i > 2 ? digit16(text[i + 1]) : -1;
+		int low = high >= 0 ? digit16(text[i + 2]) : -1;
+		char c = text[i] == '_' ? ' ' : text[i];
+
+		if (low >= 0) {
+			c = (char)(high << 4 | low);
+			i += 2;
+		}
+		str_add(bytes, &c, 1);
+	}
+}
+
+/* Reads "=?CHARSET?B?TEXT?=".  Returns its length, 0 where it is none. */
+static size_t take_word(const char *p, size_t len, struct word *word)
+{
+	const char *mark, *end = p + len;
+
+	if (len < 8 || p[0] != '=' || p[1] != '?')
+		return 0;
+	word->charset = p + 2;
+	mark = memchr(word->charset, '?', len - 2);
+	if (mark == NULL || end - mark < 5 || mark[2] != '?' ||
+	    strchr("bBqQ", mark[1]) == NULL || mark[1] == '\0')
+		return 0;
+	word->charset_len = (size_t)(mark - word->charset);
+	word->base64 = mark[1] == 'b' || mark[1] == 'B';
+	word->text = mark + 3;
+	mark = memchr(word->text, '?', (size_t)(end - word->text));
+	if (mark == NULL || end - mark < 2 || mark[1] != '=')
+		return 0;
+	word->len = (size_t)(mark - word->text);
+	return (size_t)(mark + 2 - p);
+}
+
+/* Takes it to the row.  false: its charset is unknown, and it is text like any other. */
+static bool add_word(struct row *row, const struct word *word, struct str *text)
+{
+	char name[sizeof row->charset] = "";
+	const char *star = memchr(word->charset, '*', word->charset_len); /* RFC 2231: *LANGUAGE */
+	size_t len = star != NULL ? (size_t)(star - word->charset) : word->charset_len;
+
+	if (len >= sizeof name)
+		return false;
+	memcpy(name, word->charset, len);
+	if (charset_of(name) == NULL)
+		return false;
+	if (strcasecmp(name, row->charset) != 0)
+		end_row(row, text);
+	text_copy(row->charset, sizeof row->charset, name);
+	if (word->base64)
+		add_base64(&row->bytes, word->text, word->len);
+	else
+		add_quoted(&row->bytes, word->text, word->len);
+	return true;
+}
+
+void header_decode(const char *value, size_t len, struct str *text)
+{
+	struct row row = {.bytes = {.max = HEADER_MAX}};
+	struct word word;
+	size_t at = 0, plain = 0, n; /* plain: where text that is not encoded begins */
+	bool after_word = false;
+
+	while (at < len) {
+		size_t gap = plain;
+
+		n = take_word(value + at, len - at, &word);
+		if (n == 0) {
+			at++;
+			continue;
+		}
+		while (gap < at && is_blank(value[gap]))
+			gap++;
+		if (!(after_word && gap == at)) { /* blanks between two words are not there */
+			end_row(&row, text);
+			add_raw(text, value + plain, at - plain);
+		}
+		after_word = add_word(&row, &word, text);
+		if (!after_word) {
+			end_row(&row, text);
+			add_raw(text, value + at, n);
+		}
+		plain = at += n;
+	}
+	end_row(&row, text);
+	add_raw(text, value + plain, len - plain);
+	str_free(&row.bytes);
+}
+
+/* -- people ------------------------------------------------------------------------------- */
+
+/* The first such character outside quotes; NULL: none. */
+static const char *find_bare(const char *value, size_t len, char c)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < len; i++) {
+		if (value[i] == '\\' && quoted)
+			i++;
+		else if (value[i] == '"')
+			quoted = !quoted;
+		else if (value[i] == c && !quoted)
+			return value + i;
+	}
+	return NULL;
+}
+
+/* Without quotes, and without blanks around it. */
+static void add_name(struct str *name, const char *value, size_t len)
+{
+	bool quoted = false;
+
+	while (len > 0 && is_blank(value[len - 1]))
+		len--;
+	for (size_t i = 0; i < len; i++) {
+		if (value[i] == '"') {
+			quoted = !quoted;
+			continue;
+		}
+		if (value[i] == '\\' && quoted && i + 1 < len)
+			i++;
+		if (name->len > 0 || !is_blank(value[i]))
+			str_add(name, value + i, 1);
+	}
+}
+
+/* From start to the character that closes it, or to the end. */
+static void add_inside(struct str *name, const char *start, const char *end, char close)
+{
+	const char *stop = memchr(start, close, (size_t)(end - start));
+
+	add_name(name, start, (size_t)((stop != NULL ? stop : end) - start));
+}
+
+void header_sender(const char *value, size_t len, struct str *text)
+{
+	struct str name = {.max = HEADER_MAX};
+	const char *angle = find_bare(value, len, '<'), *round = find_bare(value, len, '(');
+
+	if (angle != NULL)
+		add_name(&name, value, (size_t)(angle - value));
+	else if (round != NULL)
+		add_inside(&name, round + 1, value + len, ')');
+	if (name.len == 0 && angle != NULL)
+		add_inside(&name, angle + 1, value + len, '>');
+	if (name.len == 0)
+		add_name(&name, value, len);
+	if (name.len > 0)
+		header_decode(name.s, name.len, text);
+	str_free(&name);
+}
+
+/* -- columns ------------------------------------------------------------------------------ */
+
+/* How many columns a terminal gives to a character.  The large blocks, not each exception: a wrong
+ * guess costs a crooked column. */
+static size_t width_of(uint32_t c)
+{
+	static const struct {
+		uint32_t from, to;
+		size_t width;
+	} blocks[] = {
+		{0x0300, 0x036f, 0}, {0x0483, 0x0489, 0}, {0x0591, 0x05bd, 0}, {0x0610, 0x061a, 0},
+		{0x064b, 0x065f, 0}, {0x1100, 0x115f, 2}, {0x1ab0, 0x1aff, 0}, {0x1dc0, 0x1dff, 0},
+		{0x200b, 0x200d, 0}, {0x20d0, 0x20ff, 0}, {0x2e80, 0xa4cf, 2}, {0xa960, 0xa97c, 2},
+		{0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2}, {0xfe00, 0xfe0f, 0}, {0xfe20, 0xfe2f, 0},
+		{0xfe30, 0xfe6f, 2}, {0xff00, 0xff60, 2}, {0xffe0, 0xffe6, 2}, {0x1f300, 0x1f64f, 2},
+		{0x1f680, 0x1f6ff, 2}, {0x1f900, 0x1f9ff, 2}, {0x20000, 0x3fffd, 2}, {0xe0000, 0xe0fff, 0},
+	};
+
+	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+		if (c >= blocks[i].from && c <= blocks[i].to)
+			return blocks[i].width;
+	return 1;
+}
+
+/* How many bytes of text fill at most so many columns; *used: how many they fill. */
+static size_t fitting(const char *text, size_t len, size_t columns, size_t *used)
+{
+	size_t at = 0, n;
+	uint32_t c;
+
+	for (*used = 0; at < len; at += n) {
+		n = utf8_read(text + at, len - at, &c);
+		if (n == 0) {
+			n = 1;
+			c = ' ';
+		}
+		if (*used + width_of(c) > columns)
+			break;
+		*used += width_of(c);
+	}
+	return at;
+}
+
+void header_fit(const char *text, size_t columns, bool fill, struct str *line)
+{
+	size_t len = strlen(text), used, fits = fitting(text, len, columns, &used);
+
+	if (fits < len) {
+		size_t dots = columns < 3 ? columns : 3;
+
+		fits = fitting(text, len, columns - dots, &used);
+		str_add(line, text, fits);
+		str_add(line, "...", dots);
+		used += dots;
+	} else {
+		str_add(line, text, len);
+	}
+	for (; fill && used < columns; used++)
+		str_puts(line, " ");
+}

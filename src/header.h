@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * header.h - what a message's header says, for people: fields, encoded words (RFC 2047), columns.
+ *
+ * Pure but for iconv(3).  Whatever the bytes are, the answer is a text in UTF-8, and it is bounded
+ * by the max of the str it is put into.  It may still hold control characters: printable() is
+ * for whoever shows it.
+ */
+#ifndef HEADER_H
+#define HEADER_H
+
+#include "base.h"
+
+/* Longer values are cut. */
+#define HEADER_MAX 4096u
+
+/* Puts the value of the first such field of a head (LF lines) into value, unfolded and trimmed.
+ * false: there is none. */
+bool header_field(const char *head, size_t len, const char *name, struct str *value);
+
+/* Adds the value as people should read it. */
+void header_decode(const char *value, size_t len, struct str *text);
+
+/* The same of a From field: its first name, or the address where it has no name. */
+void header_sender(const char *value, size_t len, struct str *text);
+
+/* Adds text in UTF-8, cut to so many columns of a terminal (with "..."), and filled up with blanks
+ * where fill says so. */
+void header_fit(const char *text, size_t columns, bool fill, struct str *line);
+
+#endif

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * look.c - a session that takes no mail: what is there, what would be done with it, and why.
+ *
+ * The verdicts are plan.c's, so what is shown is what the next run would do.  No RETR, no DELE:
+ * some servers count RETR as fetched.  Headers come by TOP, in one flight where the server can
+ * pipeline; one that has no TOP costs two columns.  The journal is only written by --mark-seen,
+ * which adds what it does not know yet.
+ *
+ * What mail says is hostile: it is decoded by header.c, made printable and cut to the terminal's
+ * width before it leaves.  Runs in a worker; called by worker.c.
+ */
+#include "config.h"
+
+#include "look.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cert.h"
+#include "header.h"
+#include "link.h"
+#include "plan.h"
+
+#define MAX_HEAD 65536   /* octets of a header that are looked at */
+#define TOP_OCTETS 4096  /* what one weighs, roughly */
+#define MAX_STATE 30     /* columns */
+#define MARK_AT_ONCE 1000
+#define ANY_WIDTH 250    /* columns of a line where there is no terminal */
+#define MINUTE 60
+#define HOUR 3600
+#define DAY 86400
+
+struct sight {
+	struct look *l;
+	struct listing listing;
+	struct plan plan;
+	uint64_t now;
+	uint32_t asked, shown; /* by TOP; lines that are out */
+	bool top, told;        /* it may be asked for; that it may not was told */
+	int digits;            /* of the highest number */
+	size_t state;          /* columns */
+};
+
+static void show(const struct sight *s, const char *text)
+{
+	struct event event = {.kind = EVENT_LINE};
+	struct error ignored;
+
+	text_copy(event.text, sizeof event.text, text);
+	link_send(s->l->link, &event, -1, &ignored);
+}
+
+PRINTF(2, 3)
+static void say(const struct sight *s, const char *fmt, ...)
+{
+	char text[1200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	show(s, text);
+}
+
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+/* "999 B", "12.3 kB": by thousands, as the summary. */
+static char *weigh(char to[16], uint64_t octets)
+{
+	static const char units[] = "kMGTPE";
+	uint64_t tenths = octets / 100;
+	size_t at = 0;
+
+	if (octets < 1000) {
+		snprintf(to, 16, "%u B", (unsigned)octets);
+		return to;
+	}
+	for (; tenths >= 10000; tenths /= 1000)
+		at++;
+	if (tenths < 1000)
+		snprintf(to, 16, "%u.%u %cB", (unsigned)tenths / 10, (unsigned)tenths % 10, units[at]);
+	else
+		snprintf(to, 16, "%u %cB", (unsigned)tenths / 10, units[at]);
+	return to;
+}
+
+/* "5 min", "3 h", "12 d". */
+static char *span_of(char to[24], uint64_t seconds)
+{
+	if (seconds < HOUR)
+		snprintf(to, 24, "%u min", (unsigned)(seconds / MINUTE));
+	else if (seconds < 2 * DAY)
+		snprintf(to, 24, "%u h", (unsigned)(seconds / HOUR));
+	else
+		snprintf(to, 24, "%" PRIu64 " d", seconds / DAY);
+	return to;
+}
+
+/* -- states ------------------------------------------------------------------------------- */
+
+static void tell_failures(const struct sight *s, const struct message *message, char *to,
+                          size_t size)
+{
+	uint64_t since, next;
+	char wait[24];
+
+	seen_failures(s->l->seen, listing_uid(&s->listing, message), message->octets, &since);
+	next = since + plan_pause(message->failures);
+	if (message->why != WHY_FAILED || next <= s->now)
+		snprintf(to, size, "failed x%u, next now", (unsigned)message->failures);
+	else
+		snprintf(to, size, "failed x%u, in %s", (unsigned)message->failures,
+		         span_of(wait, next - s->now + MINUTE - 1));
+}
+
+static void tell_state(const struct sight *s, const struct message *message, char *to, size_t size)
+{
+	uint64_t keep = s->l->account->policy.keep;
+	bool fetched_after_failure = message->act == ACT_FETCH && message->failures > 0;
+	char day[16];
+
+	if (message->why == WHY_FAILED || fetched_after_failure)
+		tell_failures(s, message, to, size);
+	else if (message->why == WHY_KEPT && keep < INT64_MAX - message->since)
+		snprintf(to, size, "kept until %s", cert_day(day, (int64_t)(message->since + keep)));
+	else if (message->act == ACT_DELETE)
+		text_copy(to, size, "to be deleted");
+	else
+		text_copy(to, size, plan_why_text(message->why));
+}
+
+/* -- --list ------------------------------------------------------------------------------- */
+
+/* A field of a head as it is to be shown; "" where there is none. */
+static void read_field(const struct str *head, const char *name, bool person, char *to, size_t size)
+{
+	struct str value = {.max = HEADER_MAX}, text = {.max = 4 * HEADER_MAX};
+
+	*to = '\0';
+	if (head->len > 0 && header_field(head->s, head->len, name, &value) && value.len > 0) {
+		if (person)
+			header_sender(value.s, value.len, &text);
+		else
+			header_decode(value.s, value.len, &text);
+	}
+	if (text.len > 0)
+		printable(to, size, text.s, text.len);
+	str_free(&value);
+	str_free(&text);
+}
+
+/* What no column is left for is cut; a line never wraps. */
+static void show_row(const struct sight *s, const char *front, const char *state,
+                     const char *from, const char *subject)
+{
+	size_t width = s->l->account->columns > 0 ? s->l->account->columns - 1 : ANY_WIDTH;
+	size_t taken, rest, whole;
+	struct str line = {.max = 8192}, out = {.max = 8192};
+
+	str_printf(&line, "%s  ", front);
+	header_fit(state, s->state, true, &line);
+	str_puts(&line, "  ");
+	taken = line.len;
+	rest = width > taken + 20 ? width - taken : 20;
+	whole = rest < 75 ? rest * 2 / 5 : 30;
+	header_fit(from, whole, true, &line);
+	str_puts(&line, "  ");
+	header_fit(subject, rest - whole - 2, false, &line);
+	while (line.len > 0 && line.s[line.len - 1] == ' ')
+		str_cut(&line, line.len - 1);
+	header_fit(line.s, width, false, &out);
+	show(s, out.s);
+	str_free(&line);
+	str_free(&out);
+}
+
+static void show_message(const struct sight *s, uint32_t num, const struct str *head)
+{
+	const struct message *message = listing_message(&s->listing, num);
+	char front[80], size[16], age[24] = "", state[64], from[400], subject[1200];
+
+	weigh(size, message->octets);
+	if (message->since > 0 && message->since <= s->now)
+		span_of(age, s->now - message->since);
+	snprintf(front, sizeof front, "%*lu  %7s  %6s", s->digits, (unsigned long)num,
+	         message->listed ? size : "?", age);
+	tell_state(s, message, state, sizeof state);
+	read_field(head, "From", true, from, sizeof from);
+	read_field(head, "Subject", false, subject, sizeof subject);
+	show_row(s, front, state, from, subject);
+}
+
+/* One refusal may be about that message; before any header came it is taken for all. */
+static void top_refused(struct sight *s, const char *why, bool any_came)
+{
+	if (any_came)
+		return;
+	s->top = false;
+	if (!s->told)
+		note(NOTE_WARN, "the server does not show headers (TOP), so nobody knows from whom and "
+		     "about what the mail is: %s", why);
+	s->told = true;
+}
+
+/* Takes the answer to the oldest TOP. */
+static int take_head(struct sight *s, struct str *head, bool *any_came, struct error *err)
+{
+	struct pop3 *pop3 = s->l->pop3;
+	struct pop3_reply reply;
+	const char *text;
+	size_t len;
+	int rc;
+
+	str_cut(head, 0);
+	if (pop3_reply(pop3, &reply, err) == -1)
+		return -1;
+	if (!reply.ok) {
+		top_refused(s, reply.text, *any_came);
+		return 0;
+	}
+	*any_came = s->top = true;
+	while ((rc = pop3_body(pop3, &text, &len, err)) == 1) {
+		size_t room = MAX_HEAD - head->len;
+
+		str_add(head, text, len < room ? len : room);
+	}
+	return rc;
+}
+
+/* How wide the column of states is to be. */
+static void measure(struct sight *s)
+{
+	char state[64];
+
+	s->state = sizeof "STATE" - 1;
+	for (uint32_t num = 1; num <= s->listing.count && s->state < MAX_STATE; num++) {
+		size_t len;
+
+		tell_state(s, listing_message(&s->listing, num), state, sizeof state);
+		len = strlen(state);
+		s->state = len > s->state ? len : s->state;
+	}
+}
+
+static void begin_list(struct sight *s)
+{
+	char size[16], front[80];
+
+	say(s, "%s: %lu message%s, %s", s->l->account->name, (unsigned long)s->listing.count,
+	    plural(s->listing.count), weigh(size, s->listing.octets));
+	s->top = !s->l->pop3->capa.known || s->l->pop3->capa.top;
+	if (s->listing.count == 0)
+		return;
+	if (!s->top)
+		top_refused(s, "it does not announce it", false);
+	measure(s);
+	snprintf(front, sizeof front, "%*s  %7s  %6s", s->digits, "NUM", "SIZE", "AGE");
+	show_row(s, front, "STATE", "FROM", "SUBJECT");
+}
+
+static int list(struct sight *s, struct error *err)
+{
+	struct str head = {.max = MAX_HEAD + 1};
+	struct pop3 *pop3 = s->l->pop3;
+	bool any_came = false;
+	int rc = 0;
+
+	begin_list(s);
+	while (rc == 0 && s->shown < s->listing.count) {
+		while (rc == 0 && s->top && s->asked < s->listing.count && pop3_room(pop3))
+			rc = pop3_send(pop3, POP3_TOP, ++s->asked, TOP_OCTETS, err);
+		str_cut(&head, 0);
+		if (rc == 0 && pop3_owed(pop3) > 0)
+			rc = take_head(s, &head, &any_came, err);
+		else if (s->shown >= s->asked)
+			s->asked++;
+		if (rc == 0)
+			show_message(s, ++s->shown, &head);
+	}
+	str_free(&head);
+	return rc;
+}
+
+/* -- the others --------------------------------------------------------------------------- */
+
+static const char *verdict_of(const struct sight *s, const struct message *message)
+{
+	if (message->act == ACT_DELETE)
+		return "delete";
+	if (message->act == ACT_LEAVE)
+		return "leave";
+	return s->l->account->policy.keep > 0 ? "fetch" : "fetch and delete";
+}
+
+static void explain(const struct sight *s)
+{
+	char size[16], uid[80];
+
+	say(s, "%s: of %lu message%s %lu would be fetched (%s), %lu deleted without being fetched",
+	    s->l->account->name, (unsigned long)s->listing.count, plural(s->listing.count),
+	    (unsigned long)s->plan.fetch, weigh(size, s->plan.octets),
+	    (unsigned long)s->plan.remove);
+	for (uint32_t num = 1; num <= s->listing.count; num++) {
+		const struct message *message = listing_message(&s->listing, num);
+		struct wire_span id = listing_uid(&s->listing, message);
+
+		say(s, "%*lu  %7s  %-16s  %-14s  %s", s->digits, (unsigned long)num,
+		    message->listed ? weigh(size, message->octets) : "?", verdict_of(s, message),
+		    plan_why_text(message->why),
+		    id.len > 0 ? printable(uid, sizeof uid, id.p, id.len) : "(no UID)");
+	}
+}
+
+/* Everything without an entry of its own gets one.  An entry of another size or message stays: it
+ * matches nothing, and is forgotten in time. */
+static int mark_group(struct sight *s, uint32_t *next, uint64_t *marked, struct error *err)
+{
+	struct spool *spools = xcalloc(MARK_AT_ONCE, sizeof *spools);
+	size_t n = 0;
+	int rc = 0;
+
+	for (; *next <= s->listing.count && n < MARK_AT_ONCE; ++*next) {
+		const struct message *message = listing_message(&s->listing, *next);
+
+		if (message->uid_len == 0 || message->why == WHY_KEPT || message->why == WHY_EXPIRED)
+			continue;
+		spools[n++] = (struct spool){.num = *next, .octets = message->octets, .fd = -1,
+		                             .uid = listing_uid(&s->listing, message),
+		                             .fate = SPOOL_SAFE};
+	}
+	if (n > 0)
+		rc = seen_settle(s->l->seen, spools, n, s->now, err);
+	*marked += n;
+	free(spools);
+	return rc;
+}
+
+static int mark(struct sight *s, struct error *err)
+{
+	uint64_t marked = 0, nameless = 0;
+	const char *name = s->l->account->name;
+
+	for (uint32_t num = 1; num <= s->listing.count; num++)
+		nameless += listing_message(&s->listing, num)->uid_len == 0;
+	for (uint32_t next = 1; next <= s->listing.count;)
+		if (mark_group(s, &next, &marked, err) == -1)
+			return -1;
+	say(s, "%s: %" PRIu64 " message%s marked as delivered, %" PRIu64 " known before", name, marked,
+	    plural(marked), s->listing.count - nameless - marked);
+	if (nameless > 0)
+		note(NOTE_WARN, "%" PRIu64 " message%s without a UID cannot be marked", nameless,
+		     plural(nameless));
+	return 0;
+}
+
+/* What cannot be marked in safety is not begun. */
+static int may_mark(const struct look *l, struct error *err)
+{
+	struct spool_past *pasts;
+
+	if (l->account->policy.keep == 0)
+		return error_set(err, ERR_CONFIG, "keep: by keep = no the next run would delete all "
+		                 "that is marked as delivered; say how long it is to stay on the server");
+	if (seen_pasts(l->seen, &pasts) > 0)
+		return error_set(err, ERR_TEMP, "an interrupted run is to be completed first: fetch once, "
+		                 "then mark");
+	return 0;
+}
+
+static void tell_login(const struct sight *s)
+{
+	const struct conn *conn = s->l->pop3->conn;
+	const struct account *account = s->l->account;
+	char *words = conn->tls != NULL ? tls_describe(conn->tls) : NULL;
+
+	if (account->columns > 0 || note_limit >= NOTE_INFO)
+		say(s, "%s: %s lets %s in by %s, %s", account->name, account->server.host,
+		    account->login.user, s->l->pop3->mechanism,
+		    words != NULL ? words : "without TLS");
+	free(words);
+}
+
+/* -- the session -------------------------------------------------------------------------- */
+
+static int take_stock(struct sight *s, struct error *err)
+{
+	const struct policy *policy = &s->l->account->policy;
+
+	if (pop3_list(s->l->pop3, &s->listing, err) == -1)
+		return -1;
+	s->now = (uint64_t)time(NULL);
+	plan_make(&s->plan, &s->listing, s->l->seen, policy, s->now);
+	s->digits = snprintf(NULL, 0, "%lu", (unsigned long)s->listing.count);
+	s->digits = s->digits < 3 ? 3 : s->digits;
+	s->l->waiting = s->plan.fetch;
+	s->l->octets = s->plan.octets;
+	s->l->kept = s->listing.count - s->plan.fetch;
+	if (s->l->account->look != LOOK_CHECK && s->l->account->look != LOOK_DRY_RUN)
+		return 0;
+	return plan_check_uids(&s->listing, s->l->seen, s->now, err); /* as a real run would */
+}
+
+static int answer(struct sight *s, struct error *err)
+{
+	switch (s->l->account->look) {
+	case LOOK_LIST:
+		return list(s, err);
+	case LOOK_MARK:
+		return mark(s, err);
+	case LOOK_DRY_RUN:
+		explain(s);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+int look_run(struct look *look, struct error *err)
+{
+	struct sight s = {.l = look};
+	struct pop3_reply reply;
+	struct error ignored;
+	int rc = look->account->look == LOOK_MARK ? may_mark(look, err) : 0;
+
+	if (rc == 0 && look->account->look == LOOK_LOGIN)
+		tell_login(&s);
+	else if (rc == 0 && (rc = take_stock(&s, err)) == 0)
+		rc = answer(&s, err);
+	if (pop3_owed(look->pop3) == 0 && !look->pop3->in_body &&
+	    pop3_send(look->pop3, POP3_QUIT, 0, 0, &ignored) == 0) /* only manners */
+		pop3_reply(look->pop3, &reply, &ignored);
+	listing_free(&s.listing);
+	return rc;
+}

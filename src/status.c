@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * status.c - what is known of an account: how its last runs ended, what is remembered, what will be
+ * deleted or tried again, and when.
+ *
+ * Reads the journal without the lock and never writes, so unlike seen.c it neither cuts a torn
+ * tail nor completes anything: it stops at the first line that is not whole, and says so where
+ * more follows.
+ */
+#include "config.h"
+
+#include "status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "history.h"
+#include "intents.h"
+#include "link.h"
+#include "plan.h"
+#include "record.h"
+#include "tries.h"
+#include "uidset.h"
+
+#define MAX_TOLD 10 /* messages that wait for a try */
+
+/* What the journal tells. */
+struct memory {
+	struct uidset set;
+	struct tries tries;
+	struct intents intents;
+	uint64_t refused; /* logins in a row */
+	bool damaged;
+};
+
+struct teller {
+	const struct account *account;
+	int link;
+	uint64_t now;
+};
+
+PRINTF(2, 3)
+static void say(const struct teller *t, const char *fmt, ...)
+{
+	struct event event = {.kind = EVENT_LINE};
+	struct error ignored;
+	int n = snprintf(event.text, sizeof event.text, "%.200s: ", t->account->name);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(event.text + n, sizeof event.text - (size_t)n, fmt, ap);
+	va_end(ap);
+	link_send(t->link, &event, -1, &ignored);
+}
+
+/* "2026-11-30 14:05 UTC". */
+static char *moment(char to[32], uint64_t when)
+{
+	time_t at = (time_t)when;
+	struct tm tm;
+
+	*to = '\0';
+	if (when > UINT32_MAX || gmtime_r(&at, &tm) == NULL ||
+	    strftime(to, 32, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+		text_copy(to, 32, "a day far away");
+	return to;
+}
+
+/* -- reading ------------------------------------------------------------------------------ */
+
+static bool take_entry(struct memory *m, const struct record *r)
+{
+	struct seen_entry *entry = r->tag == 'D' ? intents_close(&m->intents, r->token)
+	                                         : uidset_make(&m->set, r->uid, r->octets);
+
+	if (entry == NULL)
+		return false;
+	entry->since = r->since;
+	entry->missing = r->missing;
+	uidset_add(&m->set, entry->uid_len > 0 ? entry : NULL);
+	tries_forget(&m->tries, (struct wire_span){entry->uid, entry->uid_len}, entry->octets);
+	return true;
+}
+
+/* The same as in seen.c, for those records that are of interest here. */
+static bool apply(struct memory *m, const struct record *r)
+{
+	struct seen_entry *entry = uidset_at(&m->set, r->num);
+
+	switch (r->tag) {
+	case 'P':
+		intents_begin(&m->intents, r);
+		return true;
+	case 'I':
+		return intents_add(&m->intents, &m->set, r);
+	case 'N':
+		return intents_close(&m->intents, r->token) != NULL;
+	case 'D':
+	case 'S':
+		return take_entry(m, r);
+	case 'M':
+		if (entry != NULL)
+			entry->missing = r->missing;
+		return entry != NULL;
+	case 'F':
+		uidset_forget(&m->set, r->num);
+		return entry != NULL;
+	case 'T':
+	case 'X':
+		return tries_apply(&m->tries, r);
+	case 'A':
+		m->refused = r->num;
+		return true;
+	case 'Z':
+		intents_drop(&m->intents, m->intents.count);
+		return true;
+	default:
+		return true;
+	}
+}
+
+static void replay(struct memory *m, FILE *file)
+{
+	char *line = xmalloc(RECORD_MAX + 1);
+	struct record record;
+	bool whole = true;
+
+	while (whole && fgets(line, RECORD_MAX + 1, file) != NULL) {
+		size_t len = strlen(line);
+
+		whole = len > 0 && line[len - 1] == '\n' && record_decode(line, len - 1, &record) &&
+		        apply(m, &record);
+	}
+	m->damaged = !whole && getc(file) != EOF;
+	free(line);
+}
+
+/* 1; 0 where there is none; -1. */
+static int read_journal(struct memory *m, const char *dir, struct error *err)
+{
+	struct str path = {.max = 8192};
+	FILE *file;
+	int rc = 1;
+
+	str_printf(&path, "%s/journal", dir);
+	file = fopen(path.s, "re");
+	if (file == NULL && errno == ENOENT)
+		rc = 0;
+	else if (file == NULL)
+		rc = error_sys(err, ERR_IO, "cannot read %s", path.s);
+	else
+		replay(m, file);
+	if (file != NULL && ferror(file))
+		rc = error_set(err, ERR_IO, "cannot read %s", path.s);
+	if (file != NULL)
+		fclose(file);
+	str_free(&path);
+	return rc;
+}
+
+/* -- telling ------------------------------------------------------------------------------ */
+
+static void tell_runs(const struct teller *t, const struct history *h)
+{
+	char when[32];
+
+	if (h->good_at > 0)
+		say(t, "last success %s, %" PRIu64 " new", moment(when, h->good_at), h->fetched);
+	else
+		say(t, "no success is known");
+	if (h->row > 0)
+		say(t, "FAILING, %" PRIu64 " time%s in a row, last %s: %s", h->row, h->row == 1 ? "" : "s",
+		    moment(when, h->bad_at), h->why);
+	else if (h->bad_at > 0)
+		say(t, "last error %s: %s", moment(when, h->bad_at), h->why);
+}
+
+/* Messages that were on the server when it was last asked. */
+static void tell_entries(const struct teller *t, const struct memory *m)
+{
+	uint64_t keep = t->account->policy.keep, here = 0, due = 0, next = UINT64_MAX;
+	char when[32];
+
+	for (size_t num = 0; num < m->set.count; num++) {
+		const struct seen_entry *entry = uidset_at(&m->set, num);
+		uint64_t end;
+
+		if (entry == NULL || entry->missing > 0)
+			continue;
+		here++;
+		end = keep == KEEP_FOREVER ? UINT64_MAX : entry->since + keep;
+		due += end <= t->now;
+		next = end > t->now && end < next ? end : next;
+	}
+	say(t, "%" PRIu64 " delivered and still on the server", here);
+	if (due > 0)
+		say(t, "%" PRIu64 " of them will be deleted there by the next run", due);
+	if (next != UINT64_MAX)
+		say(t, "the next to be deleted after that: %s", moment(when, next));
+}
+
+static void tell_failures(const struct teller *t, const struct memory *m)
+{
+	const struct uidset *failed = &m->tries.failed;
+	char when[32], uid[80];
+	size_t told = 0;
+
+	for (size_t num = 0; num < failed->count && told < MAX_TOLD; num++) {
+		const struct seen_entry *entry = uidset_at(failed, num);
+		uint64_t next = entry != NULL ? entry->since + plan_pause(entry->missing) : 0;
+
+		if (entry == NULL)
+			continue;
+		say(t, "failed %" PRIu64 " time%s, next try %s: uid %s", entry->missing,
+		    entry->missing == 1 ? "" : "s", next > t->now ? moment(when, next) : "at the next run",
+		    printable(uid, sizeof uid, entry->uid, entry->uid_len));
+		told++;
+	}
+	if (failed->live > told)
+		say(t, "... and %zu more", failed->live - told);
+}
+
+static void tell_memory(const struct teller *t, const struct memory *m)
+{
+	tell_entries(t, m);
+	tell_failures(t, m);
+	if (m->refused > 0)
+		say(t, "the login was refused %" PRIu64 " time%s in a row", m->refused,
+		    m->refused == 1 ? "" : "s");
+	if (m->damaged)
+		say(t, "the journal is damaged, and this is not all: see --rebuild-state");
+	else if (m->intents.count > 0)
+		say(t, "a run is under way, or was interrupted: the next one completes it");
+}
+
+int status_run(const struct account *account, const char *state_dir, int link, struct error *err)
+{
+	struct teller t = {.account = account, .link = link, .now = (uint64_t)time(NULL)};
+	struct memory m = {0};
+	struct history history;
+	int rc = read_journal(&m, state_dir, err);
+
+	history_read(state_dir, &history);
+	if (rc == 0 && history.good_at == 0 && history.bad_at == 0) {
+		say(&t, "never fetched");
+	} else if (rc >= 0) {
+		tell_runs(&t, &history);
+		tell_memory(&t, &m);
+	}
+	intents_free(&m.intents);
+	uidset_free(&m.set);
+	tries_free(&m.tries);
+	return rc == -1 ? -1 : 0;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_header.c - fields are found and unfolded, encoded words become text, columns fit.
+ */
+#include "config.h"
+
+#include "header.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tap.h"
+
+/* -- fields ------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name, *head, *want; /* want NULL: there is none */
+} fields[] = {
+	{"plain", "Subject: a b\n\nx\n", "a b"},
+	{"case and blanks", "SUBJECT \t:  a b  \n\n", "a b"},
+	{"the first counts", "A: 1\nSubject: a\nSubject: b\n\n", "a"},
+	{"folded", "Subject: a\n  b\n\tc\nX: d\n\n", "a b c"},
+	{"folded from the start", "Subject:\n a\n\n", "a"},
+	{"a CR before the LF", "Subject: a\r\n b\r\n\r\n", "a b"},
+	{"empty", "Subject:\n\n", ""},
+	{"not in the body", "X: y\n\nSubject: a\n", NULL},
+	{"not another's end", "My-Subject: a\n\n", NULL},
+	{"not a longer one", "Subjects: a\n\n", NULL},
+	{"not folded into another", "X: y\n Subject: a\n\n", NULL},
+	{"no colon", "Subject\n\n", NULL},
+	{"no LF at the end", "Subject: ab", "ab"},
+	{"ends after its name", "Subject:", ""},
+	{"ends in its name", "Subj", NULL},
+	{"nothing", "", NULL},
+};
+
+static void test_fields(void)
+{
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+		struct str value = {.max = HEADER_MAX};
+		bool found = header_field(fields[i].head, strlen(fields[i].head), "Subject", &value);
+
+		EQUAL(found, fields[i].want != NULL, fields[i].name);
+		if (fields[i].want != NULL)
+			SAME(value.s, fields[i].want, fields[i].name);
+		str_free(&value);
+	}
+}
+
+/* -- words -------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name, *value, *want;
+} words[] = {
+	{"none", "plain text", "plain text"},
+	{"Q", "=?utf-8?Q?Gr=C3=BC=C3=9Fe?=", "Gr\u00fc\u00dfe"},
+	{"Q underscore", "=?UTF-8?q?a_b=5Fc?=", "a b_c"},
+	{"B", "=?utf-8?B?R3LDvMOfZQ==?=", "Gr\u00fc\u00dfe"},
+	{"B without padding", "=?utf-8?b?R3LDvMOfZQ?=", "Gr\u00fc\u00dfe"},
+	{"Latin-1", "=?iso-8859-1?Q?K=F6ln?=", "K\u00f6ln"},
+	{"Latin-1 that is Windows-1252", "=?iso-8859-1?Q?=93x=94_=80?=", "\u201cx\u201d \u20ac"},
+	{"Windows-1252 without a meaning", "=?windows-1252?Q?=81?=", "\ufffd"},
+	{"Latin-2", "=?iso-8859-2?Q?=A3=F3d=BC?=", "\u0141\u00f3d\u017a"},
+	{"KOI8-R", "=?koi8-r?B?8NLJ18XU?=", "\u041f\u0440\u0438\u0432\u0435\u0442"},
+	{"ISO-2022-JP", "=?ISO-2022-JP?B?GyRCRnxLXBsoQg==?=", "\u65e5\u672c"},
+	{"Shift_JIS", "=?Shift_JIS?B?k/qWew==?=", "\u65e5\u672c"},
+	{"EUC-KR by its Windows name", "=?ks_c_5601-1987?B?x9E=?=", "\ud55c"},
+	{"GB2312", "=?gb2312?B?1tDOxA==?=", "\u4e2d\u6587"},
+	{"Big5", "=?big5?B?pKSk5Q==?=", "\u4e2d\u6587"},
+	{"the last letter of Windows-1255", "=?windows-1255?Q?=F9=EC=E5=ED?=",
+	 "\u05e9\u05dc\u05d5\u05dd"},
+	{"a language", "=?utf-8*de?Q?=C3=BC?=", "\u00fc"},
+	{"blanks between words go", "=?utf-8?Q?a?= \t =?utf-8?Q?b?=", "ab"},
+	{"blanks before text stay", "=?utf-8?Q?a?= b", "a b"},
+	{"no blanks around it", "x=?utf-8?Q?a?=y", "xay"},
+	{"blanks in it", "=?utf-8?Q?a b?=", "a b"},
+	{"torn character", "=?utf-8?Q?=C3?= =?utf-8?Q?=BC?=", "\u00fc"},
+	{"torn in B", "=?utf-8?B?w7?= =?utf-8?B?w7w=?=", "\ufffd\u00fc"},
+	{"two charsets", "=?utf-8?Q?=C3=BC?= =?iso-8859-1?Q?=FC?=", "\u00fc\u00fc"},
+	{"broken UTF-8", "=?utf-8?Q?a=FFb?=", "a\ufffdb"},
+	{"overlong UTF-8", "=?utf-8?Q?=C0=AF?=", "\ufffd\ufffd"},
+	{"an unknown charset", "=?x-none?Q?a=20?= b", "=?x-none?Q?a=20?= b"},
+	{"a charset that is not asked for", "=?iso-2022-cn-ext?B?YQ==?=", "=?iso-2022-cn-ext?B?YQ==?="},
+	{"a charset with a suffix", "=?utf-8//TRANSLIT?Q?a?=", "=?utf-8//TRANSLIT?Q?a?="},
+	{"an empty charset", "=?" "?Q?a?=", "=?" "?Q?a?="},
+	{"an unknown encoding", "=?utf-8?X?a?=", "=?utf-8?X?a?="},
+	{"unended", "=?utf-8?Q?a", "=?utf-8?Q?a"},
+	{"hardly begun", "=?", "=?"},
+	{"empty word", "a =?utf-8?Q?" "?= b", "a  b"},
+	{"a bad escape stays", "=?utf-8?Q?a=ZZ=4?=", "a=ZZ=4"},
+	{"raw UTF-8", "Gr\u00fc\u00dfe", "Gr\u00fc\u00dfe"},
+	{"raw Latin-1", "K\xf6ln", "K\u00f6ln"},
+	{"a bad sequence for iconv", "=?euc-kr?B?x/8=?=", "\ufffd\ufffd"},
+};
+
+static const struct {
+	const char *name, *value, *want;
+} senders[] = {
+	{"a name", "Anna B <a@b>", "Anna B"},
+	{"quoted", "\"B, Anna \\\"x\\\"\" <a@b>", "B, Anna \"x\""},
+	{"an angle in quotes", "\"a < b\" <a@b>", "a < b"},
+	{"encoded", "=?utf-8?Q?J=C3=BCrgen?= <j@b>", "J\u00fcrgen"},
+	{"encoded within quotes", "\"=?utf-8?Q?J=C3=BCrgen?=\" <j@b>", "J\u00fcrgen"},
+	{"no name", "<a@b>", "a@b"},
+	{"an empty name", "\"\" <a@b>", "a@b"},
+	{"an address", "a@b", "a@b"},
+	{"the old form", "a@b (Anna B)", "Anna B"},
+	{"an empty comment", "a@b ()", "a@b ()"},
+	{"several", "Anna <a@b>, Bob <c@d>", "Anna"},
+	{"unended quotes", "\"Anna <a@b>", "Anna <a@b>"},
+	{"unended angle", "<a@b", "a@b"},
+	{"a backslash at the end", "\"a\\", "a\\"},
+	{"an empty angle", "<>", "<>"},
+};
+
+static void test_words(void)
+{
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+		struct str text = {.max = HEADER_MAX};
+
+		header_decode(words[i].value, strlen(words[i].value), &text);
+		SAME(text.s, words[i].want, words[i].name);
+		str_free(&text);
+	}
+	for (size_t i = 0; i < sizeof senders / sizeof *senders; i++) {
+		struct str text = {.max = HEADER_MAX};
+
+		header_sender(senders[i].value, strlen(senders[i].value), &text);
+		SAME(text.s, senders[i].want, senders[i].name);
+		str_free(&text);
+	}
+}
+
+/* -- columns ------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *name, *text;
+	size_t columns;
+	bool fill;
+	const char *want;
+} fits[] = {
+	{"it fits", "abc", 5, false, "abc"},
+	{"filled", "abc", 5, true, "abc  "},
+	{"exactly", "abcde", 5, true, "abcde"},
+	{"cut", "abcdef", 5, true, "ab..."},
+	{"a wide one", "\u65e5\u672c\u8a9e", 6, true, "\u65e5\u672c\u8a9e"},
+	{"a wide one is not halved", "\u65e5\u672c\u8a9e", 5, true, "\u65e5..."},
+	{"... and the gap is filled", "\u65e5\u672c\u8a9e\u672c", 6, true, "\u65e5... "},
+	{"combining", "e\u0301e", 2, true, "e\u0301e"},
+	{"two columns", "abcdef", 2, true, ".."},
+	{"none", "abc", 0, true, ""},
+	{"nothing", "", 2, true, "  "},
+};
+
+static void test_columns(void)
+{
+	for (size_t i = 0; i < sizeof fits / sizeof *fits; i++) {
+		struct str line = {.max = 100};
+
+		header_fit(fits[i].text, fits[i].columns, fits[i].fill, &line);
+		SAME(line.s ? line.s : "", fits[i].want, fits[i].name);
+		str_free(&line);
+	}
+}
+
+/* Whatever does not fit is left out. */
+static void test_bounds(void)
+{
+	struct str value = {.max = HEADER_MAX}, text = {.max = HEADER_MAX};
+	char *head = xmalloc(200000);
+
+	memset(head, 0xfc, 200000);
+	memcpy(head, "Subject: ", 9);
+	OK(header_field(head, 200000, "Subject", &value), "a very long field is one");
+	OK(value.len > 1000 && value.len <= HEADER_MAX, "it is cut");
+	header_decode(head, 200000, &text);
+	OK(text.len > 1000 && text.len <= HEADER_MAX, "so is what it says");
+	str_cut(&text, 0);
+	memcpy(head, "=?koi8-r?Q?", 11);
+	memcpy(head + 1000, "?=", 2);
+	header_decode(head, 1002, &text);
+	EQUAL(text.len, 2 * (1000 - 11), "a long word is whole");
+	free(head);
+	str_free(&value);
+	str_free(&text);
+}
+
+int main(void)
+{
+	test_fields();
+	test_words();
+	test_columns();
+	test_bounds();
+	return tap_end();
+}
