@@ -332,7 +332,8 @@ faults_of() {
 		find "$mail" -type f ! -name mbox ! -name 'mbox.lock.????????' | sed 's/^/left: /'
 		;;
 	esac
-	find "$state/mailhaul/work" -type f ! -name journal ! -name lock | sed 's/^/left: /'
+	find "$state/mailhaul/work" -type f ! -name journal ! -name lock ! -name last |
+		sed 's/^/left: /'
 	case $keep in
 	no) ! tr -d 'D' < "$work/persist" | grep -q . || echo "server: something is there still" ;;
 	yes) ! tr -d '.' < "$work/persist" | grep -q . || echo "server: something was deleted" ;;

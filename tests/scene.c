@@ -234,7 +234,7 @@ static void check_end(void)
 		blame(ORPHANED, "%u of %u are deleted on the server", count_gone(gone), messages);
 	if (scene->place == MDA)
 		check_deliveries();
-	check_dir(stage_path("state/mailhaul/work"), ". .. journal lock ");
+	check_dir(stage_path("state/mailhaul/work"), ". .. journal lock last ");
 	check_dir(stage_path("state/mailhaul"), ". .. work ");
 	check_dir(stage_path("mail"), ". .. box mbox out ");
 	check_dir(stage_path("mail/box/tmp"), ". .. ");

@@ -442,7 +442,7 @@ void world_check_clean(const struct session *s)
 	if (s->status != 0 || words[0])
 		disagree(NULL, "a session without a fault: status %d: %s", s->status, words);
 	free(words);
-	check_dir("state/mailhaul/work", " . .. journal lock ");
+	check_dir("state/mailhaul/work", " . .. journal lock last ");
 	check_dir("state/mailhaul", " . .. work ");
 	check_dir("box-a/tmp", " . .. ");
 	check_dir("box-b/tmp", " . .. ");

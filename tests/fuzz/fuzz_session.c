@@ -81,17 +81,18 @@ time_t time(time_t *to)
 	return now;
 }
 
-static bool has_secret(const char *p, size_t len)
+/* from: how many of its bytes do not count. */
+static bool has_secret(const char *p, size_t len, size_t from)
 {
 	for (size_t i = 0; len > 0 && i < sizeof secrets / sizeof *secrets; i++)
-		if (memmem(p, len, secrets[i], strlen(secrets[i])) != NULL)
+		if (memmem(p, len, secrets[i] + from, strlen(secrets[i]) - from) != NULL)
 			return true;
 	return false;
 }
 
 static void check_text(const char *text)
 {
-	CHECK(is_harmless(text) && !has_secret(text, strlen(text)));
+	CHECK(is_harmless(text) && !has_secret(text, strlen(text), 0));
 }
 
 static void check_note(enum note_level level, const char *text)
@@ -427,9 +428,12 @@ static void check_doubles(const struct walk *w, bool for_ever)
 		g->steady = g->clear && g->steady &&
 		            ((g->octets > 0 && message->octets == g->octets) ||
 		             (for_ever && (g->octets == 0 || message->octets == 0)));
-		for (size_t k = 0; k < givens; k++)
-			CHECK(given[k].run != run || (!g->steady && !(g->clear && given[k].mark == g->mark)) ||
-			      !is_uid(&given[k], (struct wire_span){g->uid, g->uid_len}));
+		for (size_t k = 0; k < givens; k++) {
+			if (given[k].run != run || !is_uid(&given[k], (struct wire_span){g->uid, g->uid_len}))
+				continue;
+			CHECK(!g->steady && !(g->clear && given[k].mark == g->mark));
+			g->clear = false; /* it was another message, and stands for the UID from now on */
+		}
 	}
 }
 
@@ -477,7 +481,7 @@ static void check_run(const struct account *account, bool may_show, bool confuse
 {
 	if (conn.out.len > conn.out_at)
 		str_add(&said, conn.out.s + conn.out_at, conn.out.len - conn.out_at);
-	CHECK(may_show || !has_secret(said.s, said.len));
+	CHECK(may_show || !has_secret(said.s, said.len, 0));
 	walk_on(&walk, (struct input){said.s, said.len});
 	check_bytes(&walk);
 	check_commands(&walk, account->policy.keep, confused);
@@ -584,7 +588,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	cutter = take_cutter(&in);
 	failure = take_byte(&in);
-	if (size > 20000 || is_long(in) || has_secret(in.p, in.len)) /* it may be shown, then */
+	/* A server that knows one may show it; and \x9a, as it is shown, ends in the first byte of one. */
+	if (size > 20000 || is_long(in) || has_secret(in.p, in.len, 1))
 		return -1;
 	begin();
 	fail_at = failure % 8 > 0 ? failure % 8 : UINT32_MAX;
