@@ -169,7 +169,7 @@ static int read_path(const struct option *row, const char *text, char **path, st
 	}
 	if (str_printf(&whole, "%s%s%s", front, slash, text))
 		return refuse(row, "the path is too long", err);
-	while (whole.len > 1 && whole.s[whole.len - 1] == '/')
+	while (whole.len > 1 && whole.s[whole.len - 1] == '/' && !is_foreign(row, whole.s))
 		str_cut(&whole, whole.len - 1);
 	*path = whole.s;
 	return 0;
