@@ -208,8 +208,8 @@ static int exchange(struct pop3 *p, const struct auth *auth, const struct str *l
 {
 	static const char doing[] = "waiting for the answer to the login";
 
-	if (shown != NULL) /* the last word is the secret, or the secret in another form */
-		p->conn->hide[1] = last_word(line->s);
+	/* the last word is the secret, or the secret in another form */
+	p->conn->hide[1] = shown != NULL ? last_word(line->s) : NULL;
 	if (say(p, false, line->s, shown, err) == -1)
 		return -1;
 	return auth->mech == AUTH_USER || auth->mech == AUTH_APOP ? take_status(p, doing, status, err)
