@@ -52,7 +52,7 @@ struct given {
 	bool gone;    /* the server has confirmed the deletion */
 	bool clear;   /* listed once in every listing since */
 	bool steady;  /* and with its size */
-	bool resized; /* one of several that may have got another size */
+	bool resized; /* it may have got another size */
 	uint64_t mark;
 };
 
@@ -240,6 +240,7 @@ static int box_settle(const struct deliver *d, struct spool_past *past, struct e
 			g++;
 		CHECK(g < given + givens && g->fate == SPOOL_UNSURE);
 		g->fate = past->intents[i].fate = g->visible ? SPOOL_SAFE : SPOOL_VOID;
+		g->mark = 0; /* an intent does not tell it */
 	}
 	return 0;
 }
@@ -437,8 +438,8 @@ static void check_doubles(const struct walk *w, bool for_ever)
 	}
 }
 
-/* What was known again has its new size from now on. */
-static void resize(struct walk *w)
+/* What was known again has its new size from now on; if it was, and which of several. */
+static void resize(struct walk *w, bool confused)
 {
 	for (size_t i = 0; i < w->count; i++) {
 		const struct walk_command *c = &w->commands[i];
@@ -447,10 +448,10 @@ static void resize(struct walk *w)
 
 		if (g == NULL)
 			continue;
-		g->octets = listing_message(&w->listing, c->num)->octets;
-		for (size_t k = 0; several && k < givens; k++)
-			if (given[k].mark == g->mark)
-				given[k].resized = true;
+		if (!several && !confused)
+			g->octets = listing_message(&w->listing, c->num)->octets;
+		for (size_t k = 0; (several || confused) && k < givens; k++)
+			given[k].resized |= given[k].mark == g->mark;
 	}
 }
 
@@ -486,7 +487,7 @@ static void check_run(const struct account *account, bool may_show, bool confuse
 	check_bytes(&walk);
 	check_commands(&walk, account->policy.keep, confused);
 	check_doubles(&walk, account->policy.keep == KEEP_FOREVER);
-	resize(&walk);
+	resize(&walk, confused);
 	forget(&walk);
 	walk_free(&walk);
 }
@@ -588,7 +589,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	cutter = take_cutter(&in);
 	failure = take_byte(&in);
-	/* A server that knows one may show it; and \x9a, as it is shown, ends in the first byte of one. */
+	/* It may be shown, then; and \x9a, as that is shown, ends in the first byte of one. */
 	if (size > 20000 || is_long(in) || has_secret(in.p, in.len, 1))
 		return -1;
 	begin();
