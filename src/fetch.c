@@ -5,7 +5,7 @@
  * The whole story is in errand_run: ask for more, put the group away when it is ripe, else take
  * one answer.  Everything else is what these three do.
  *
- *     ask      fills the window: DELEs that are due, then RETRs, QUIT when nothing is left
+ *     ask      fills the window: RETRs; when all is safe, the DELEs that are due and QUIT
  *     answer   a RETR's message is spooled and joins the group; a DELE is ticked off
  *     commit   the group is synced, journalled, published, journalled; its DELEs become due
  *
@@ -48,12 +48,12 @@ struct errand {
 	uint32_t next;          /* where the search for the next message to fetch goes on */
 	bool last;              /* only those are left that failed before */
 	unsigned in_row;        /* deliveries that failed since the last one that went well */
-	bool singly;            /* there was no room for a group: one by one, some may fit */
 	unsigned asked;         /* RETRs that are not answered */
 	struct numbers due;     /* delivered: DELE may be sent */
 	struct numbers deleted; /* DELE was answered with +OK */
 	struct spool group[DELIVER_GROUP];
-	size_t held, most;      /* messages in the group, and how many may be */
+	size_t held, most;      /* messages in the group, and how many may be: 1 once there was no
+	                         * room for several, for one by one some may fit */
 	uint64_t bytes, since;  /* their weight; when the first came, clock_ms */
 	bool quitting, over;    /* QUIT is sent, is answered */
 	uint64_t received;      /* octets so far, for progress */
@@ -395,10 +395,8 @@ static int answer(struct errand *e, struct error *err)
 
 static bool group_is_ripe(struct errand *e)
 {
-	size_t most = e->singly ? 1 : e->f->deliver->ops->group;
-
 	return e->held > 0 &&
-	       (e->held >= most || e->bytes >= GROUP_BYTES ||
+	       (e->held >= e->most || e->bytes >= GROUP_BYTES ||
 	        clock_ms() - e->since >= GROUP_MS || all_is_fetched(e));
 }
 
@@ -417,7 +415,7 @@ static bool is_theirs(const struct errand *e, const struct error *why)
 static void want_again(struct errand *e, uint32_t num)
 {
 	listing_message(&e->listing, num)->act = ACT_FETCH;
-	e->singly = true;
+	e->most = 1;
 	e->last = false;
 	e->next = 0;
 }

@@ -4,10 +4,11 @@
 # partial is ever visible, and when there is room again all comes, once.
 #
 # Twice: with a limit on the size of files, which anybody can set, and with a file system of
-# some hundred kilobytes, for which one must be root.
+# some hundred kilobytes, for which one must be root.  And where few files may be open, groups
+# are as small as they must be.
 . "$top_srcdir/tests/tap.sh"
 
-cat > "$work/script" <<EOF
+cat > "$work/three" <<EOF
 capa PIPELINING
 capa UIDL
 capa USER
@@ -15,6 +16,8 @@ message u1 size 20000
 message u2 size 3000000
 message u3 size 20000
 EOF
+
+script=$work/three
 
 config() {
 	printf '[work]\nhost = 127.0.0.1\nport = %s\nuser = joe\npassword = secret\ntls = off\n' "$port"
@@ -24,7 +27,7 @@ config() {
 prepare() {
 	rm -rf "$work/home" "$work/box" "$work/mbox"
 	mkdir "$work/home"
-	start_pop3d "$work/script"
+	start_pop3d "$script"
 	config "$1" > "$work/config"
 	chmod 600 "$work/config"
 }
@@ -59,6 +62,20 @@ for option in maildir mbox; do
 	same "$option, limited: all are there, once" "$(messages $option "$place")" 3
 	stop_pop3d
 done
+
+script=$work/many
+{
+	printf 'capa PIPELINING\ncapa UIDL\ncapa USER\n'
+	seq 200 | sed 's/.*/message few& size 300/'
+} > "$script"
+for option in maildir mbox; do
+	prepare "$option = $work/box"
+	(ulimit -n 64; mailhaul -f "$work/config") 2>"$work/err"
+	same "$option, 64 descriptors: the status, and what is said" "$? $(cat "$work/err")" "0 "
+	same "$option, 64 descriptors: all are there" "$(messages $option "$work/box")" 200
+	stop_pop3d
+done
+script=$work/three
 
 mkdir "$work/small"
 if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=600k none "$work/small" 2>/dev/null; then
