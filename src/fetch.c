@@ -93,12 +93,12 @@ static void tell_progress(struct errand *e)
 	                        .bytes = e->received});
 }
 
-/* A message failed: it is on the server still, the others go on.  Who was told once knows. */
-static void message_failed(struct errand *e, uint32_t num, const struct error *why)
+/* A message failed: it is on the server still, the others go on.  told: an earlier run has said
+ * so, and who was told once knows. */
+static void message_failed(struct errand *e, uint32_t num, bool told, const struct error *why)
 {
-	bool again = listing_message(&e->listing, num)->failures > 0;
 	struct event event = {.kind = EVENT_FAILED, .error = why->kind, .num = num,
-	                      .level = again ? NOTE_INFO : NOTE_WARN};
+	                      .level = told ? NOTE_INFO : NOTE_WARN};
 	struct wire_span uid = listing_uid(&e->listing, listing_message(&e->listing, num));
 	struct error err = *why;
 	char shown[80];
@@ -108,6 +108,11 @@ static void message_failed(struct errand *e, uint32_t num, const struct error *w
 	text_copy(event.text, sizeof event.text, err.text);
 	tell(e, &event);
 	e->f->tally->failed++;
+}
+
+static bool failed_before(struct errand *e, uint32_t num)
+{
+	return listing_message(&e->listing, num)->failures > 0;
 }
 
 /* The journal remembers it, so that it cannot keep the others from coming, run after run.  since:
@@ -259,7 +264,7 @@ static int delivery_failed(struct errand *e, uint32_t num, const struct error *w
 	bool excused = error_is_transient(why->kind) || e->in_row > 0; /* others fail as well */
 
 	e->f->tally->unsafe = true;
-	message_failed(e, num, why);
+	message_failed(e, num, failed_before(e, num), why);
 	remember_failure(e, num, excused ? 0 : (uint64_t)time(NULL));
 	if (++e->in_row < MOST_IN_ROW)
 		return 0;
@@ -270,8 +275,7 @@ static int delivery_failed(struct errand *e, uint32_t num, const struct error *w
 
 /* It was fetched because it might be another one under a known UID, and its text is that of one
  * which was delivered: it is not delivered a second time, and goes if that one should go. */
-static int known_again(struct errand *e, const struct spool *spool, const struct seen_entry *entry,
-                       struct error *err)
+static void known_again(struct errand *e, const struct spool *spool)
 {
 	note(NOTE_INFO, "message %lu was delivered before: its UID stands for the same text still",
 	     (unsigned long)spool->num);
@@ -279,7 +283,6 @@ static int known_again(struct errand *e, const struct spool *spool, const struct
 		add_number(&e->due, spool->num);
 	else
 		e->f->tally->kept++;
-	return seen_resize(e->f->seen, entry, spool->octets, err);
 }
 
 /* A message comes in and joins the group.  From here until it is safe the session may not end
@@ -288,7 +291,6 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 {
 	const struct message *message = listing_message(&e->listing, num);
 	struct spool *spool = &e->group[e->held];
-	const struct seen_entry *entry;
 	struct error why = {0};
 	int rc;
 
@@ -305,10 +307,10 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 	}
 	if (why.kind != ERR_NONE)
 		return delivery_failed(e, num, &why, err);
-	entry = seen_recall(e->f->seen, spool->uid, spool->mark);
-	if (entry != NULL) {
+	if (seen_recall(e->f->seen, spool->uid, spool->octets, spool->mark)) {
 		deliver_drop(e->f->deliver, spool);
-		return known_again(e, spool, entry, err);
+		known_again(e, spool);
+		return 0;
 	}
 	if (e->held++ == 0)
 		e->since = clock_ms();
@@ -326,7 +328,7 @@ static void message_refused(struct errand *e, const struct pop3_reply *reply)
 
 	error_set(&why, later ? ERR_TEMP : ERR_UNAVAILABLE, "the server does not hand it out: %s",
 	          reply->text);
-	message_failed(e, reply->num, &why);
+	message_failed(e, reply->num, failed_before(e, reply->num), &why);
 	remember_failure(e, reply->num, (uint64_t)time(NULL));
 }
 
@@ -383,8 +385,7 @@ static int answer(struct errand *e, struct error *err)
 		}
 		error_set(&why, ERR_TEMP, "it is delivered, but the server does not delete it: %s",
 		          reply.text);
-		listing_message(&e->listing, reply.num)->failures = 0; /* those are over: it is here */
-		message_failed(e, reply.num, &why);
+		message_failed(e, reply.num, false, &why);
 		return 0;
 	default:
 		return take_farewell(e, &reply, err);

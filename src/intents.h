@@ -3,7 +3,7 @@
  * intents.h - deliveries that are under way, or were when a run died: in blocks, one a run, as the
  * journal has them (P, then I until D or N).
  *
- * Called by seen.c alone.
+ * A part of memory.h.
  */
 #ifndef INTENTS_H
 #define INTENTS_H

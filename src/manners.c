@@ -30,7 +30,7 @@
 #define USUAL_PAUSE 60u       /* s, where [LOGIN-DELAY] came without a number */
 #define DAY 86400u
 
-/* The mark of a login under this salt.  mark has the size of seen_login's. */
+/* The mark of a login under this salt.  mark has the size of memory_login's. */
 static void make_mark(char *mark, size_t size, const char *salt, const struct account *account,
                       const char *secret)
 {
@@ -50,7 +50,7 @@ static void make_mark(char *mark, size_t size, const char *salt, const struct ac
 }
 
 /* True where this is the login that was refused last. */
-static bool is_same(const struct seen_login *known, const struct account *account,
+static bool is_same(const struct memory_login *known, const struct account *account,
                     const char *secret)
 {
 	char mark[sizeof known->mark];
@@ -63,7 +63,7 @@ static bool is_same(const struct seen_login *known, const struct account *accoun
 
 int manners_may_dial(const struct seen *seen, uint64_t now, struct error *err)
 {
-	const struct seen_login *known = seen_login(seen);
+	const struct memory_login *known = seen_login(seen);
 
 	if (known->pause == 0 || now < known->last || now >= known->last + known->pause)
 		return 0;
@@ -75,7 +75,7 @@ int manners_may_dial(const struct seen *seen, uint64_t now, struct error *err)
 int manners_may_try(const struct seen *seen, const struct account *account, const char *secret,
                     uint64_t now, struct error *err)
 {
-	const struct seen_login *known = seen_login(seen);
+	const struct memory_login *known = seen_login(seen);
 
 	if (known->refused < MANNERS_REFUSALS || now < known->refused_at ||
 	    now >= known->refused_at + MANNERS_HOUR || !is_same(known, account, secret))
@@ -100,7 +100,7 @@ static void tell_expiry(const struct wire_capa *capa, const struct policy *polic
 }
 
 /* The pause that counts from now on. */
-static uint64_t pause_of(const struct seen_login *known, const struct pop3 *pop3)
+static uint64_t pause_of(const struct memory_login *known, const struct pop3 *pop3)
 {
 	uint64_t pause = pop3->capa.login_delay;
 
@@ -114,7 +114,7 @@ static uint64_t pause_of(const struct seen_login *known, const struct pop3 *pop3
 int manners_learn(struct seen *seen, const struct account *account, const char *secret,
                   const struct pop3 *pop3, uint64_t now, struct error *err)
 {
-	const struct seen_login *known = seen_login(seen);
+	const struct memory_login *known = seen_login(seen);
 	char salt[SALT_DIGITS + 1], mark[sizeof known->mark];
 
 	if (pop3->refused) {

@@ -16,8 +16,8 @@
 #define SEEN_H
 
 #include "base.h"
+#include "memory.h"
 #include "spool.h"
-#include "uidset.h"
 
 struct seen;
 
@@ -58,13 +58,10 @@ bool seen_awaits(const struct seen *seen, uint64_t now);
 /* The server said it is deleted (QUIT was answered +OK): forget it.  seen_flush makes it last. */
 int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err);
 
-/* A message that was fetched, for its UID proves nothing: the entry it is of by its text, if no
- * message of the listing has that for certain; NULL: it is new. */
-const struct seen_entry *seen_recall(struct seen *seen, struct wire_span uid, uint64_t mark);
-
-/* It is the entry's, only its size is another one now.  It counts as listed.  Not synced. */
-int seen_resize(struct seen *seen, const struct seen_entry *entry, uint64_t octets,
-                struct error *err);
+/* A message that was fetched, for its UID proves nothing: true where by its text it is one that was
+ * delivered, and no message of the listing is that for certain.  Then it has these octets from now
+ * on, and counts as listed.  Not synced. */
+bool seen_recall(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t mark);
 
 /* Entries that the listing did not have: noted, and forgotten when they are missing for 30 days
  * (servers in trouble list nothing and come back).  A listing that was cut short is not to be
@@ -80,14 +77,8 @@ bool seen_lock_step(const struct seen *seen, uint64_t now);
  * synced. */
 int seen_pipelining(struct seen *seen, bool broke, uint64_t now, struct error *err);
 
-/* What is remembered of logins: how often they were refused in a row, with which login (a mark that
- * tells it from others) and when last; and what the server wants between two. */
-struct seen_login {
-	uint64_t refused, refused_at;
-	char mark[33];
-	uint64_t pause, last; /* seconds, 0: none; when the last was */
-};
-const struct seen_login *seen_login(const struct seen *seen);
+/* What is remembered of logins. */
+const struct memory_login *seen_login(const struct seen *seen);
 
 /* The server has refused this login.  Not synced. */
 int seen_refused(struct seen *seen, const char *mark, uint64_t now, struct error *err);

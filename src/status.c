@@ -21,21 +21,16 @@
 #include <unistd.h>
 
 #include "history.h"
-#include "intents.h"
 #include "link.h"
+#include "memory.h"
 #include "plan.h"
 #include "record.h"
-#include "tries.h"
-#include "uidset.h"
 
 #define MAX_TOLD 10 /* messages that wait for a try */
 
 /* What the journal tells. */
-struct memory {
-	struct uidset set;
-	struct tries tries;
-	struct intents intents;
-	uint64_t refused; /* logins in a row */
+struct tale {
+	struct memory memory;
 	bool damaged;
 };
 
@@ -74,58 +69,8 @@ static char *moment(char to[32], uint64_t when)
 
 /* -- reading ------------------------------------------------------------------------------ */
 
-static bool take_entry(struct memory *m, const struct record *r)
-{
-	struct seen_entry *entry = r->tag == 'D' ? intents_close(&m->intents, r->token)
-	                                         : uidset_make(&m->set, r->uid, r->octets);
-
-	if (entry == NULL)
-		return false;
-	entry->since = r->since;
-	entry->missing = r->missing;
-	uidset_add(&m->set, entry->uid_len > 0 ? entry : NULL);
-	tries_forget(&m->tries, (struct wire_span){entry->uid, entry->uid_len}, entry->octets);
-	return true;
-}
-
-/* The same as in seen.c, for those records that are of interest here. */
-static bool apply(struct memory *m, const struct record *r)
-{
-	struct seen_entry *entry = uidset_at(&m->set, r->num);
-
-	switch (r->tag) {
-	case 'P':
-		intents_begin(&m->intents, r);
-		return true;
-	case 'I':
-		return intents_add(&m->intents, &m->set, r);
-	case 'N':
-		return intents_close(&m->intents, r->token) != NULL;
-	case 'D':
-	case 'S':
-		return take_entry(m, r);
-	case 'M':
-		if (entry != NULL)
-			entry->missing = r->missing;
-		return entry != NULL;
-	case 'F':
-		uidset_forget(&m->set, r->num);
-		return entry != NULL;
-	case 'T':
-	case 'X':
-		return tries_apply(&m->tries, r);
-	case 'A':
-		m->refused = r->num;
-		return true;
-	case 'Z':
-		intents_drop(&m->intents, m->intents.count);
-		return true;
-	default:
-		return true;
-	}
-}
-
-static void replay(struct memory *m, FILE *file)
+/* The first record of a journal is the header, which is none of memory's. */
+static void replay(struct tale *tale, FILE *file)
 {
 	char *line = xmalloc(RECORD_MAX + 1);
 	struct record record;
@@ -135,14 +80,14 @@ static void replay(struct memory *m, FILE *file)
 		size_t len = strlen(line);
 
 		whole = len > 0 && line[len - 1] == '\n' && record_decode(line, len - 1, &record) &&
-		        apply(m, &record);
+		        (record.tag == 'V' || memory_apply(&tale->memory, &record));
 	}
-	m->damaged = !whole && getc(file) != EOF;
+	tale->damaged = !whole && getc(file) != EOF;
 	free(line);
 }
 
 /* 1; 0 where there is none; -1. */
-static int read_journal(struct memory *m, const char *dir, struct error *err)
+static int read_journal(struct tale *tale, const char *dir, struct error *err)
 {
 	struct str path = {.max = 8192};
 	FILE *file;
@@ -155,7 +100,7 @@ static int read_journal(struct memory *m, const char *dir, struct error *err)
 	else if (file == NULL)
 		rc = error_sys(err, ERR_IO, "cannot read %s", path.s);
 	else
-		replay(m, file);
+		replay(tale, file);
 	if (file != NULL && ferror(file))
 		rc = error_set(err, ERR_IO, "cannot read %s", path.s);
 	if (file != NULL)
@@ -226,14 +171,16 @@ static void tell_failures(const struct teller *t, const struct memory *m)
 		say(t, "... and %zu more", failed->live - told);
 }
 
-static void tell_memory(const struct teller *t, const struct memory *m)
+static void tell_memory(const struct teller *t, const struct tale *tale)
 {
+	const struct memory *m = &tale->memory;
+
 	tell_entries(t, m);
 	tell_failures(t, m);
-	if (m->refused > 0)
-		say(t, "the login was refused %" PRIu64 " time%s in a row", m->refused,
-		    m->refused == 1 ? "" : "s");
-	if (m->damaged)
+	if (m->login.refused > 0)
+		say(t, "the login was refused %" PRIu64 " time%s in a row", m->login.refused,
+		    m->login.refused == 1 ? "" : "s");
+	if (tale->damaged)
 		say(t, "the journal is damaged, and this is not all: see --rebuild-state");
 	else if (m->intents.count > 0)
 		say(t, "a run is under way, or was interrupted: the next one completes it");
@@ -242,19 +189,17 @@ static void tell_memory(const struct teller *t, const struct memory *m)
 int status_run(const struct account *account, const char *state_dir, int link, struct error *err)
 {
 	struct teller t = {.account = account, .link = link, .now = (uint64_t)time(NULL)};
-	struct memory m = {0};
+	struct tale tale = {0};
 	struct history history;
-	int rc = read_journal(&m, state_dir, err);
+	int rc = read_journal(&tale, state_dir, err);
 
 	history_read(state_dir, &history);
 	if (rc == 0 && history.good_at == 0 && history.bad_at == 0) {
 		say(&t, "never fetched");
 	} else if (rc >= 0) {
 		tell_runs(&t, &history);
-		tell_memory(&t, &m);
+		tell_memory(&t, &tale);
 	}
-	intents_free(&m.intents);
-	uidset_free(&m.set);
-	tries_free(&m.tries);
+	memory_free(&tale.memory);
 	return rc == -1 ? -1 : 0;
 }

@@ -3,7 +3,7 @@
  * tries.c - messages of the server that were tried and did not come home.
  *
  * Two small multisets beside the large one of what was delivered.  Nothing here touches a file;
- * what seen.c makes happen is a record first.
+ * what happens is a record first (memory.c).
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tries.h - messages of the server that were tried and did not come home: how often an MDA was
- * given each, how often each failed, and when.  A part of the journal, kept by seen.c.
+ * given each, how often each failed, and when.  A part of memory.h.
  */
 #ifndef TRIES_H
 #define TRIES_H

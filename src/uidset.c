@@ -10,7 +10,7 @@
  * The tables are built when somebody asks for the first time, for replaying a journal goes by
  * numbers and needs none.  Nothing here fails; without memory the process ends (base.h).
  *
- * Called by seen.c, intents.c and tries.c.
+ * Called by memory.c, intents.c, tries.c and seen.c.
  */
 #include "config.h"
 
@@ -257,18 +257,6 @@ void uidset_forget(struct uidset *set, size_t num)
 	set->live--;
 }
 
-bool uidset_number(struct uidset *set, const struct seen_entry *entry, size_t *num)
-{
-	for (size_t i = 0; i < set->count; i++) {
-		*num = (set->asked + i) % set->count;
-		if (set->slots[*num].entry == entry) {
-			set->asked = *num + 1;
-			return true;
-		}
-	}
-	return false;
-}
-
 void uidset_renumber(struct uidset *set)
 {
 	size_t n = 0;
@@ -356,23 +344,20 @@ static bool find_text(struct uidset *set, struct wire_span uid, uint64_t mark, s
 	return false;
 }
 
-struct seen_entry *uidset_recall(struct uidset *set, struct wire_span uid, uint64_t mark)
+const struct seen_entry *uidset_recall(struct uidset *set, struct wire_span uid, uint64_t mark,
+                                       size_t *num)
 {
-	struct seen_entry *entry;
-	size_t num;
+	const struct seen_entry *entry;
 
 	if (uid.len == 0 || mark == 0)
 		return NULL;
-	if (find_text(set, uid, mark, &num)) {
-		entry = set->slots[num].entry;
-		entry->taken = true;
-		entry->doubt = false;
-		return entry;
-	}
-	if (set->retired == NULL || !find_text(set->retired, uid, mark, &num))
+	if (find_text(set, uid, mark, num))
+		return uidset_at(set, *num);
+	if (set->retired == NULL || !find_text(set->retired, uid, mark, num))
 		return NULL;
-	entry = set->retired->slots[num].entry;
-	uidset_forget(set->retired, num);
+	entry = uidset_at(set->retired, *num);
+	uidset_forget(set->retired, *num);
+	*num = UIDSET_RETIRED;
 	return entry;
 }
 

@@ -43,7 +43,6 @@ struct uidset {
 	size_t buckets;
 	uint64_t key[4];
 	struct uidset *retired;      /* owned: what was outdated when it was forgotten; or NULL */
-	size_t asked;                /* where uidset_number looks first: they come in order */
 };
 
 /* Makes an entry that is no member yet. */
@@ -57,9 +56,6 @@ struct seen_entry *uidset_at(const struct uidset *set, uint64_t num);
 
 /* An outdated one is only forgotten by its number: uidset_recall still finds it. */
 void uidset_forget(struct uidset *set, size_t num);
-
-/* The number of a member: false where it is none, or none any more. */
-bool uidset_number(struct uidset *set, const struct seen_entry *entry, size_t *num);
 
 /* Numbers anew, from 0 and without gaps, in the same order. */
 void uidset_renumber(struct uidset *set);
@@ -75,9 +71,12 @@ size_t uidset_marked(const struct uidset *set);
 /* True where an entry that was delivered since then, and was never missing, is not taken. */
 bool uidset_lacks(const struct uidset *set, uint64_t since);
 
-/* Finds an entry of that UID and text which no message of the listing has for certain, and each
- * only once.  NULL: none. */
-struct seen_entry *uidset_recall(struct uidset *set, struct wire_span uid, uint64_t mark);
+/* Finds an entry of that UID and text which no message of the listing has for certain, and its
+ * number; UIDSET_RETIRED where it was outdated and has none: those are found once.  The caller
+ * shall forget the others.  NULL: none. */
+#define UIDSET_RETIRED SIZE_MAX
+const struct seen_entry *uidset_recall(struct uidset *set, struct wire_span uid, uint64_t mark,
+                                       size_t *num);
 
 /* Finds an entry of that UID and size, a taken one if there is one.  Returns false for none. */
 bool uidset_find(struct uidset *set, struct wire_span uid, uint64_t octets, size_t *num);

@@ -144,7 +144,7 @@ static void check_entries(const struct model *m, struct seen *seen)
 		CHECK(seen_take(seen, m->entries[i].uid, 0, false) == NULL);
 }
 
-static void check_login(const struct model *m, const struct seen_login *login)
+static void check_login(const struct model *m, const struct memory_login *login)
 {
 	CHECK(login->refused == m->refused && login->pause == m->pause);
 	CHECK(m->refused == 0 || (login->refused_at == m->refused_at &&
@@ -236,13 +236,18 @@ static void deliver(struct model *m, struct seen *seen, unsigned fates)
 	CHECK(seen_settle(seen, spools, 2, NOW, &err) == 0);
 }
 
-/* True where no other entry has its UID and size, so that nobody can mean another one. */
+/* True where no other entry has its UID and its size or text, so that nobody can mean another
+ * one. */
 static bool is_alone(const struct model *m, size_t i)
 {
-	for (size_t k = 0; k < m->count; k++)
-		if (k != i && m->entries[k].live && m->entries[k].octets == m->entries[i].octets &&
-		    is_same_span(m->entries[k].uid, m->entries[i].uid))
+	const struct model_entry *e = &m->entries[i], *other;
+
+	for (size_t k = 0; k < m->count; k++) {
+		other = &m->entries[k];
+		if (k != i && other->live && is_same_span(other->uid, e->uid) &&
+		    (other->octets == e->octets || other->mark == e->mark))
 			return false;
+	}
 	return m->entries[i].live;
 }
 
@@ -255,12 +260,12 @@ static void forget_one(struct model *m, struct seen *seen, unsigned which)
 
 	if (e == NULL || !is_alone(m, which % m->count))
 		return;
-	if (which & 128 && e->octets < UINT64_MAX) {
+	if (which & 128 && e->octets < UINT64_MAX && e->mark != 0) {
 		seen_take_begin(seen);
 		r.uid = e->uid;
 		r.octets = e->octets + 1;
 		r.since = e->since;
-		CHECK(seen_resize(seen, seen_take(seen, e->uid, e->octets, true), r.octets, &err) == 0);
+		CHECK(seen_recall(seen, e->uid, r.octets, e->mark));
 		CHECK(model_apply(m, &r));
 		m->entries[r.num].mark = e->mark;
 	} else {
