@@ -245,14 +245,20 @@ int file_copy(int in, off_t in_at, int out, off_t out_at, uint64_t len, const ch
 
 /* -- durability --------------------------------------------------------------------------- */
 
-int file_sync(int fd, const char *what, struct error *err)
+/* fdatasync through signals; errno is set where it says -1. */
+static int sync_whole(int fd)
 {
 	int result;
 
 	do
 		result = fdatasync(fd);
 	while (result && errno == EINTR);
-	if (result)
+	return result;
+}
+
+int file_sync(int fd, const char *what, struct error *err)
+{
+	if (sync_whole(fd))
 		return error_sys(err, error_kind_of(errno), "cannot sync %s", what);
 	return 0;
 }
@@ -293,11 +299,8 @@ static void *sync_some(void *arg)
 	size_t i;
 
 	while (all->sys == 0 && (i = all->next++) < all->n)
-		while (fdatasync(all->fds[i]))
-			if (errno != EINTR) {
-				all->sys = errno;
-				break;
-			}
+		if (sync_whole(all->fds[i]))
+			all->sys = errno;
 	return NULL;
 }
 
