@@ -154,6 +154,10 @@ static int read_path(const struct option *row, const char *text, char **path, st
 	const char *front = "", *slash = "";
 	struct str whole = {.max = MAX_TEXT};
 
+	if (is_foreign(row, text)) {
+		*path = xstrdup(text);
+		return 0;
+	}
 	if (text[0] == '~') {
 		text++;
 		if (text[0] != '/' && text[0] != '\0')
@@ -161,7 +165,7 @@ static int read_path(const struct option *row, const char *text, char **path, st
 		front = getenv("HOME");
 		if (!front || front[0] != '/')
 			return refuse(row, "~ needs the environment variable HOME", err);
-	} else if (text[0] != '/' && !is_foreign(row, text)) {
+	} else if (text[0] != '/') {
 		front = getcwd(here, sizeof(here));
 		if (!front)
 			return error_sys(err, ERR_CONFIG, "%s: the current directory", row->name);
@@ -169,7 +173,7 @@ static int read_path(const struct option *row, const char *text, char **path, st
 	}
 	if (str_printf(&whole, "%s%s%s", front, slash, text))
 		return refuse(row, "the path is too long", err);
-	while (whole.len > 1 && whole.s[whole.len - 1] == '/' && !is_foreign(row, whole.s))
+	while (whole.len > 1 && whole.s[whole.len - 1] == '/')
 		str_cut(&whole, whole.len - 1);
 	*path = whole.s;
 	return 0;
