@@ -32,19 +32,7 @@ struct inspection {
 	struct wire_capa capa; /* the last answer */
 };
 
-PRINTF(3, 4)
-static void show(const struct inspection *in, const char *label, const char *fmt, ...)
-{
-	struct event event = {.kind = EVENT_LINE};
-	struct error ignored;
-	int n = snprintf(event.text, sizeof(event.text), "%.100s%s", label, label[0] ? ": " : "");
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(event.text + n, sizeof(event.text) - (size_t)n, fmt, ap);
-	va_end(ap);
-	link_send(in->link, &event, -1, &ignored);
-}
+#define show(in, ...) link_line((in)->link, __VA_ARGS__)
 
 static void show_certificate(const struct inspection *in)
 {

@@ -19,6 +19,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -94,6 +96,19 @@ static ssize_t receive(int end, struct msghdr *msg)
 		n = recvmsg(end, msg, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	return n;
+}
+
+void link_line(int end, const char *label, const char *fmt, ...)
+{
+	struct event event = {.kind = EVENT_LINE};
+	struct error ignored;
+	int n = snprintf(event.text, sizeof event.text, "%.200s%s", label, label[0] ? ": " : "");
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(event.text + n, sizeof event.text - (size_t)n, fmt, ap);
+	va_end(ap);
+	link_send(end, &event, -1, &ignored);
 }
 
 int link_take(int end, struct event *event, int *fd, struct error *err)

@@ -47,6 +47,10 @@ int link_pair(int ends[2], struct error *err);
  * EVENT_ALIVE without num, which are dropped when there is none.  -1: the other side is gone. */
 int link_send(int end, const struct event *event, int fd, struct error *err);
 
+/* Sends an EVENT_LINE: "label: text", or the text alone where label is "".  What does not fit is
+ * cut.  Whether anybody listens makes no difference. */
+void link_line(int end, const char *label, const char *fmt, ...) PRINTF(3, 4);
+
 /* Takes one event: 1, 0 when the other side has closed, -1 on error or nonsense.  *fd is the
  * descriptor that came along with an EVENT_MDA, or -1; any other is closed, and all where fd is
  * NULL.  Blocks unless the end is non-blocking; then ERR_TEMP with sys EAGAIN means nothing is

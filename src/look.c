@@ -45,26 +45,7 @@ struct sight {
 	size_t state;          /* columns */
 };
 
-static void show(const struct sight *s, const char *text)
-{
-	struct event event = {.kind = EVENT_LINE};
-	struct error ignored;
-
-	text_copy(event.text, sizeof event.text, text);
-	link_send(s->l->link, &event, -1, &ignored);
-}
-
-PRINTF(2, 3)
-static void say(const struct sight *s, const char *fmt, ...)
-{
-	char text[1200];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	show(s, text);
-}
+#define say(s, ...) link_line((s)->l->link, "", __VA_ARGS__)
 
 static const char *plural(uint64_t n)
 {
@@ -176,7 +157,7 @@ static void show_row(const struct sight *s, const char *front, const char *state
 	while (line.len > 0 && line.s[line.len - 1] == ' ')
 		str_cut(&line, line.len - 1);
 	header_fit(line.s, width, false, &out);
-	show(s, out.s);
+	say(s, "%s", out.s);
 	str_free(&line);
 	str_free(&out);
 }

@@ -40,19 +40,7 @@ struct teller {
 	uint64_t now;
 };
 
-PRINTF(2, 3)
-static void say(const struct teller *t, const char *fmt, ...)
-{
-	struct event event = {.kind = EVENT_LINE};
-	struct error ignored;
-	int n = snprintf(event.text, sizeof event.text, "%.200s: ", t->account->name);
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(event.text + n, sizeof event.text - (size_t)n, fmt, ap);
-	va_end(ap);
-	link_send(t->link, &event, -1, &ignored);
-}
+#define say(t, ...) link_line((t)->link, (t)->account->name, __VA_ARGS__)
 
 /* "2026-11-30 14:05 UTC". */
 static char *moment(char to[32], uint64_t when)

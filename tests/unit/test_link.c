@@ -249,6 +249,27 @@ static void test_nonsense(void)
 	EQUAL(count_fds(), before, "no descriptor is left");
 }
 
+static void test_lines(void)
+{
+	char longest[sizeof got.text + 100];
+	int ends[2];
+
+	pair(ends);
+	link_line(ends[0], "work", "%d new", 3);
+	EQUAL(link_take(ends[1], &got, NULL, &err), 1, "a line with a label");
+	EQUAL(got.kind, EVENT_LINE, "is one");
+	SAME(got.text, "work: 3 new", "label, colon, text");
+	link_line(ends[0], "", "%s", "alone");
+	EQUAL(link_take(ends[1], &got, NULL, &err), 1, "one without");
+	SAME(got.text, "alone", "is the text alone");
+	memset(longest, 'x', sizeof longest);
+	longest[sizeof longest - 1] = '\0';
+	link_line(ends[0], longest, "%s", longest);
+	EQUAL(link_take(ends[1], &got, NULL, &err), 1, "one that is too long");
+	EQUAL(strlen(got.text), sizeof got.text - 1, "is cut");
+	close_both(ends);
+}
+
 static void test_decode(void)
 {
 	struct event good = {.kind = EVENT_NOTE, .text = "hello"}, event, untouched;
@@ -302,6 +323,7 @@ int main(void)
 	test_waits(O_NONBLOCK, "even at an end that does not block");
 	test_last_words();
 	test_nonsense();
+	test_lines();
 	test_decode();
 	return tap_end();
 }
