@@ -275,11 +275,11 @@ static int delivery_failed(struct errand *e, uint32_t num, const struct error *w
 
 /* It was fetched because it might be another one under a known UID, and its text is that of one
  * which was delivered: it is not delivered a second time, and goes if that one should go. */
-static void known_again(struct errand *e, const struct spool *spool)
+static void known_again(struct errand *e, const struct spool *spool, uint64_t since)
 {
 	note(NOTE_INFO, "message %lu was delivered before: its UID stands for the same text still",
 	     (unsigned long)spool->num);
-	if (e->f->account->policy.keep == 0)
+	if (plan_is_over(since, &e->f->account->policy, (uint64_t)time(NULL)))
 		add_number(&e->due, spool->num);
 	else
 		e->f->tally->kept++;
@@ -292,6 +292,7 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 	const struct message *message = listing_message(&e->listing, num);
 	struct spool *spool = &e->group[e->held];
 	struct error why = {0};
+	uint64_t since;
 	int rc;
 
 	*spool = (struct spool){.num = num, .octets = message->octets, .fd = -1,
@@ -307,9 +308,9 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 	}
 	if (why.kind != ERR_NONE)
 		return delivery_failed(e, num, &why, err);
-	if (seen_recall(e->f->seen, spool->uid, spool->octets, spool->mark)) {
+	if (seen_recall(e->f->seen, spool->uid, spool->octets, spool->mark, &since)) {
 		deliver_drop(e->f->deliver, spool);
-		known_again(e, spool);
+		known_again(e, spool, since);
 		return 0;
 	}
 	if (e->held++ == 0)

@@ -6,7 +6,8 @@
  * the listing is matched with the journal as two multisets, first by UID and size, all of it,
  * then what is left by UID alone.  Only a match of the first kind lets a message be deleted
  * unread, and only if no other message could have been meant: where more messages of one UID and
- * size are listed than are known, none of them is.  What is in doubt is fetched again.
+ * size are listed than are known, none of them is; nor where the UID is the message's number, for
+ * then it is the next one's after each deletion.  What is in doubt is fetched again.
  *
  * Where mail is kept for ever, of several alike the first ones are the known ones: servers append.
  * A known UID with another size is fetched again, too; what was delivered before is known by its
@@ -19,19 +20,21 @@
 
 #include "plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Without `keep` an entry only waits for its message to go.  If a whole listing lacked it, it went,
  * and what has its UID and size now is another message. */
-static bool is_over(const struct seen_entry *entry, const struct policy *policy)
+static bool is_gone(const struct seen_entry *entry, const struct policy *policy)
 {
 	return policy->keep == 0 && entry->missing > 0;
 }
 
 /* A delivery in the future (the clock was set back) is of this moment. */
-static bool is_expired(const struct seen_entry *entry, const struct policy *policy, uint64_t now)
+bool plan_is_over(uint64_t since, const struct policy *policy, uint64_t now)
 {
-	uint64_t age = now > entry->since ? now - entry->since : 0;
+	uint64_t age = now > since ? now - since : 0;
 
 	return policy->keep != KEEP_FOREVER && age >= policy->keep;
 }
@@ -45,7 +48,7 @@ static struct seen_entry *take_exact(struct message *message, struct wire_span u
 
 	message->why = WHY_NEW;
 	while (message->octets > 0 && (entry = seen_take(seen, uid, message->octets, true)) != NULL &&
-	       is_over(entry, policy)) {
+	       is_gone(entry, policy)) {
 		entry->outdated = true;
 		message->why = WHY_CHANGED;
 	}
@@ -66,10 +69,20 @@ static void fetch_again(struct message *message, struct seen_entry *entry)
 	decide(message, ACT_FETCH, WHY_CHANGED);
 }
 
-static void judge_known(struct message *message, struct seen_entry *entry, bool exact,
-                        const struct policy *policy, uint64_t now)
+/* Some servers have no better UIDs; others only happen to have those in a fresh mailbox.  Without a
+ * fingerprint the text could not tell, and all would come twice. */
+static bool is_numbered(const struct seen_entry *entry, uint32_t num)
 {
-	bool expired = is_expired(entry, policy, now);
+	char text[16];
+	int len = snprintf(text, sizeof text, "%lu", (unsigned long)num);
+
+	return entry->mark != 0 && entry->uid_len == len && memcmp(entry->uid, text, (size_t)len) == 0;
+}
+
+static void judge_known(struct message *message, uint32_t num, struct seen_entry *entry,
+                        bool exact, const struct policy *policy, uint64_t now)
+{
+	bool expired = plan_is_over(entry->since, policy, now);
 	bool resized = !exact && message->octets > 0 && entry->octets > 0;
 
 	message->since = entry->since;
@@ -80,7 +93,7 @@ static void judge_known(struct message *message, struct seen_entry *entry, bool 
 		fetch_again(message, entry);
 	else if (!expired)
 		decide(message, ACT_LEAVE, WHY_KEPT);
-	else if (exact)
+	else if (exact && !is_numbered(entry, num))
 		decide(message, ACT_DELETE, WHY_EXPIRED);
 	else
 		fetch_again(message, entry);
@@ -187,7 +200,7 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 		if (message->uid_len == 0)
 			continue; /* when the others are known */
 		if (entry != NULL)
-			judge_known(message, entry, exact, policy, now);
+			judge_known(message, i + 1, entry, exact, policy, now);
 		else
 			decide(message, ACT_FETCH, message->why); /* as take_exact found */
 		hesitate(message, listing_uid(listing, message), seen, policy, now);

@@ -4,8 +4,8 @@
  * journal, the policy and the clock, and of nothing else.
  *
  * A message is only ever deleted without being fetched when the journal has its UID *and* its
- * size, and no other listed message could be meant: UIDs are chosen by servers and senders, so
- * a known UID alone proves nothing (fetch again rather than lose).
+ * size, and no other message could be meant: UIDs are chosen by servers and senders, so a known
+ * UID alone proves nothing (fetch again rather than lose).
  */
 #ifndef PLAN_H
 #define PLAN_H
@@ -28,6 +28,9 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
  * mail that was delivered be told from new mail.  -1: nothing may be fetched.  After plan_make. */
 int plan_check_uids(const struct listing *listing, const struct seen *seen, uint64_t now,
                     struct error *err);
+
+/* True where a message that was delivered then (wall clock, s) need not stay any longer. */
+bool plan_is_over(uint64_t since, const struct policy *policy, uint64_t now);
 
 /* "new", "kept", "too big": a word for people. */
 const char *plan_why_text(enum message_why why);

@@ -372,7 +372,8 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
 	return unsynced(seen, err);
 }
 
-bool seen_recall(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t mark)
+bool seen_recall(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t mark,
+                 uint64_t *since)
 {
 	const struct seen_entry *entry;
 	size_t num;
@@ -386,6 +387,7 @@ bool seen_recall(struct seen *seen, struct wire_span uid, uint64_t octets, uint6
 	happen(seen, (struct record){.tag = 'S', .num = seen->memory.set.count, .uid = uid,
 	                             .octets = octets, .since = entry->since});
 	record_mark(seen, mark);
+	*since = entry->since;
 	return true;
 }
 

@@ -60,8 +60,9 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
 
 /* A message that was fetched, for its UID proves nothing: true where by its text it is one that was
  * delivered, and no message of the listing is that for certain.  Then it has these octets from now
- * on, and counts as listed.  Not synced. */
-bool seen_recall(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t mark);
+ * on, and counts as listed; since: when it was delivered, s.  Not synced. */
+bool seen_recall(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t mark,
+                 uint64_t *since);
 
 /* Entries that the listing did not have: noted, and forgotten when they are missing for 30 days
  * (servers in trouble list nothing and come back).  A listing that was cut short is not to be

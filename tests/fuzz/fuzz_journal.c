@@ -257,6 +257,7 @@ static void forget_one(struct model *m, struct seen *seen, unsigned which)
 	struct model_entry *e = m->count > 0 ? &m->entries[which % m->count] : NULL;
 	struct error err = {0};
 	struct record r = {.tag = 'S', .num = m->count};
+	uint64_t since;
 
 	if (e == NULL || !is_alone(m, which % m->count))
 		return;
@@ -265,7 +266,7 @@ static void forget_one(struct model *m, struct seen *seen, unsigned which)
 		r.uid = e->uid;
 		r.octets = e->octets + 1;
 		r.since = e->since;
-		CHECK(seen_recall(seen, e->uid, r.octets, e->mark));
+		CHECK(seen_recall(seen, e->uid, r.octets, e->mark, &since) && since == e->since);
 		CHECK(model_apply(m, &r));
 		m->entries[r.num].mark = e->mark;
 	} else {

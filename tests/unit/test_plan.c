@@ -20,7 +20,9 @@
 #define DAY 86400
 #define NOW (1000 * (uint64_t)DAY)
 
-/* Entries: delivered so many days ago; GONE: an earlier listing lacked it. */
+/* Entries: delivered so many days ago; GONE: an earlier listing lacked it; BARE: its text has no
+ * fingerprint. */
+#define BARE(name, size) {.uid = name, .octets = size, .bare = true}
 #define IS(name, size) {.uid = name, .octets = size}
 #define OLD(name, size, days) {.uid = name, .octets = size, .age = days}
 #define GONE(name, size, days) {.uid = name, .octets = size, .age = days, .missing = true}
@@ -28,7 +30,7 @@
 /* Messages: uid NULL has none; octets -1 is no LIST line. */
 static const struct row {
 	const char *name;
-	struct { const char *uid; int octets, age; bool missing; } entries[6];
+	struct { const char *uid; int octets, age; bool missing, bare; } entries[6];
 	struct { const char *uid; int octets; } messages[6];
 	uint64_t keep, max_size, limit;
 	const char *want;
@@ -96,6 +98,15 @@ static const struct row {
 	{"one gone, one not, two listed", {GONE("a", 10, 5), IS("a", 10)}, {{"a", 10}, {"a", 10}}, 0,
 	 .want = "cn"},
 
+	/* its number */
+	{"numbers, no keep", {IS("1", 10), IS("2", 10)}, {{"1", 10}, {"2", 10}}, 0, .want = "cc"},
+	{"numbers, kept for ever", {IS("1", 10)}, {{"1", 10}}, FOREVER, .want = "k"},
+	{"numbers, not kept long enough", {OLD("1", 10, 5)}, {{"1", 10}}, 30 * DAY, .want = "k"},
+	{"numbers, kept long enough", {OLD("1", 10, 30)}, {{"1", 10}}, 30 * DAY, .want = "c"},
+	{"another's number", {IS("2", 10), IS("10", 10)}, {{"2", 10}, {"10", 10}}, 0, .want = "dd"},
+	{"a number in another form", {IS("01", 10)}, {{"01", 10}}, 0, .want = "d"},
+	{"numbers, no fingerprint", {BARE("1", 10)}, {{"1", 10}}, 0, .want = "d"},
+
 	/* no UID */
 	{"no UID, no keep", {{0}}, {{NULL, 10}}, 0, .want = "n"},
 	{"no UID, keep", {{0}}, {{NULL, 10}}, FOREVER, .want = "u"},
@@ -128,9 +139,11 @@ static struct seen *fresh_journal(void)
 	return seen;
 }
 
-static void remember(struct seen *seen, const char *uid, uint64_t octets, uint64_t since)
+static void remember(struct seen *seen, const char *uid, uint64_t octets, uint64_t since,
+                     uint64_t mark)
 {
-	struct spool spool = {.uid = {uid, strlen(uid)}, .octets = octets, .fate = SPOOL_SAFE};
+	struct spool spool = {.uid = {uid, strlen(uid)}, .octets = octets, .fate = SPOOL_SAFE,
+	                      .mark = mark};
 	struct error err = {0};
 
 	if (seen_settle(seen, &spool, 1, since, &err) == -1)
@@ -147,7 +160,8 @@ static struct seen *journal_of(const struct row *row)
 		for (size_t i = 0; i < 6 && row->entries[i].uid != NULL; i++)
 			if (row->entries[i].missing == (pass == 0))
 				remember(seen, row->entries[i].uid, (uint64_t)row->entries[i].octets,
-				         NOW - (uint64_t)((int64_t)row->entries[i].age * DAY));
+				         NOW - (uint64_t)((int64_t)row->entries[i].age * DAY),
+				         row->entries[i].bare ? 0 : 7);
 		if (pass == 0) {
 			seen_take_begin(seen);
 			seen_missing(seen, NOW - DAY, &err);
@@ -285,15 +299,15 @@ static void test_broken_session(void)
 
 	listing_of(&row, &listing);
 	plan_make(&plan, &listing, seen, &policy, NOW);
-	remember(seen, "a", 10, NOW);
+	remember(seen, "a", 10, NOW, 7);
 	EQUAL(seen_count(seen), 1, "the delivery takes the old entry's place");
 	seen_close(&seen, false);
 	seen_open(&seen, dir, false, &err);
 	plan_make(&plan, &listing, seen, &policy, NOW);
 	verdicts(&listing, got);
 	SAME(got, "cn", "one delivered, one not: still nobody knows which");
-	remember(seen, "a", 10, NOW);
-	remember(seen, "a", 10, NOW);
+	remember(seen, "a", 10, NOW, 7);
+	remember(seen, "a", 10, NOW, 7);
 	plan_make(&plan, &listing, seen, &policy, NOW);
 	verdicts(&listing, got);
 	SAME(got, "dd", "both delivered: both may go");
@@ -315,7 +329,7 @@ static void test_replaced(void)
 
 	listing_of(&row, &listing);
 	plan_make(&plan, &listing, seen, &policy, NOW);
-	remember(seen, "a", 10, NOW);
+	remember(seen, "a", 10, NOW, 7);
 	EQUAL(seen_count(seen), 1, "the entry is replaced too");
 	listing_free(&listing);
 	seen_close(&seen, true);
