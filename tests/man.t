@@ -28,8 +28,10 @@ sed -n 's/^\tERR_[A-Z]*, *\/\* \([0-9]*\):.*/\1/p' "$top_srcdir/src/base.h" > "$
 sed -n '/^\.Sh EXIT STATUS/,/^\.El/ s/^\.It \([1-9][0-9]*\)$/\1/p' "$man/mailhaul.1" > "$work/told"
 ok "every exit status is told" diff "$work/codes" "$work/told"
 
+# The examples stand first, on purpose: most readers need no more.
 clean() {
-	mandoc -T lint -W warning "$1" 2>&1 | tee "$work/faults"
+	mandoc -T lint -W warning "$1" 2>&1 |
+		grep -v 'out of conventional order: Sh DESCRIPTION$' | tee "$work/faults"
 	test ! -s "$work/faults"
 }
 
