@@ -20,7 +20,6 @@
 
 #include "stage.h"
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define SHOWN 10 /* so many points of a scene with a fault of one kind are told */
 
 const char *const fault_names[FAULTS] = {
@@ -37,7 +36,7 @@ static unsigned shown[FAULTS]; /* in this scene */
 
 /* -- what is wrong ------------------------------------------------------------------------ */
 
-__attribute__((format(printf, 2, 3))) static void blame(enum fault what, const char *fmt, ...)
+FORMAT(2) static void blame(enum fault what, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -164,21 +163,12 @@ static void check_syncs(void)
 	free(log);
 }
 
-/* Below dir there may be those names, each with a blank behind it. */
 static void check_dir(const char *dir, const char *names)
 {
-	DIR *stream = opendir(dir);
-	struct dirent *e;
+	const char *stray = stray_in(dir, names);
 
-	while (stream && (e = readdir(stream))) {
-		char word[260];
-
-		snprintf(word, sizeof word, "%s ", e->d_name);
-		if (!strstr(names, word))
-			blame(LEFT, "%s/%s", dir, e->d_name);
-	}
-	if (stream)
-		closedir(stream);
+	if (stray)
+		blame(LEFT, "%s/%s", dir, stray);
 }
 
 /* Copies of a message that an MDA is given are known by their ID, and tell which try they are:
@@ -234,10 +224,10 @@ static void check_end(void)
 		blame(ORPHANED, "%u of %u are deleted on the server", count_gone(gone), messages);
 	if (scene->place == MDA)
 		check_deliveries();
-	check_dir(stage_path("state/mailhaul/work"), ". .. journal lock last ");
-	check_dir(stage_path("state/mailhaul"), ". .. work ");
-	check_dir(stage_path("mail"), ". .. box mbox out ");
-	check_dir(stage_path("mail/box/tmp"), ". .. ");
+	check_dir(stage_path("state/mailhaul/work"), " journal lock last ");
+	check_dir(stage_path("state/mailhaul"), " work ");
+	check_dir(stage_path("mail"), " box mbox out ");
+	check_dir(stage_path("mail/box/tmp"), "");
 }
 
 /* -- a point ------------------------------------------------------------------------------ */

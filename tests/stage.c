@@ -19,21 +19,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static char work[200], self[4096], inject[4200], nomem[4200];
 static const char *mailhaul, *pop3d;
@@ -45,17 +38,6 @@ static unsigned foreign; /* mails of others in the mbox */
 
 /* -- small things ------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 1, 2))) static _Noreturn void die(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fputs("Bail out! ", stdout);
-	vprintf(fmt, ap);
-	putchar('\n');
-	exit(1);
-}
-
 static char *in(const char *name)
 {
 	static char paths[32][300];
@@ -64,39 +46,6 @@ static char *in(const char *name)
 
 	snprintf(path, sizeof paths[0], "%s/%s", work, name);
 	return path;
-}
-
-static void write_file(const char *path, const char *bytes, size_t len)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	if (fd == -1 || write(fd, bytes, len) != (ssize_t)len || close(fd) == -1)
-		die("%s: %s", path, strerror(errno));
-}
-
-static char *text_of(const char *path)
-{
-	size_t len;
-	char *text = witness_read(path, &len);
-
-	return text ? text : strdup("");
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
-static void remove_tree(const char *path)
-{
-	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void make_dir(const char *path)
-{
-	if (mkdir(path, 0700) == -1)
-		die("%s: %s", path, strerror(errno));
 }
 
 /* -- running ------------------------------------------------------------------------------ */
@@ -249,26 +198,9 @@ static void start_server(const char *mailbox)
 	die("pop3d did not start: %s", text_of(in("stderr")));
 }
 
-static void stop_server(void)
-{
-	if (server > 0) {
-		kill(server, SIGTERM);
-		waitpid(server, NULL, 0);
-	}
-	server = 0;
-}
-
-/* It serves them one after another. */
 void stage_await_server(void)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char byte;
-
-	if (fd == -1 || connect(fd, (struct sockaddr *)&to, sizeof to) == -1 || read(fd, &byte, 1) != 1)
-		die("the server is gone");
-	close(fd);
+	await_server(port);
 }
 
 static void write_gone(const char gone[MAX_MESSAGES])
@@ -345,7 +277,7 @@ void stage_again(unsigned variant)
 	foreign = 0;
 	if (scene->place == MBOX)
 		begin_mbox(variant);
-	if ((journal = witness_read(in("earlier"), &len))) {
+	if ((journal = read_file(in("earlier"), &len))) {
 		make_dir(in("state"));
 		make_dir(in("state/mailhaul"));
 		make_dir(in("state/mailhaul/work"));
@@ -367,7 +299,7 @@ void stage_begin(const struct scene *which)
 		if (stage_run(NULL) != 0)
 			die("the earlier run: %s", text_of(in("stderr")));
 		rename(in("state/mailhaul/work/journal"), in("earlier"));
-		stop_server();
+		end_server(&server);
 	}
 	start_server(scene->mailbox);
 	write_config();
@@ -375,7 +307,7 @@ void stage_begin(const struct scene *which)
 
 void stage_end(void)
 {
-	stop_server();
+	end_server(&server);
 }
 
 /* -- others ------------------------------------------------------------------------------- */
@@ -462,7 +394,7 @@ int stage_mda(const char *dir)
 
 static void leave(void)
 {
-	stop_server();
+	end_server(&server);
 	remove_tree(work);
 }
 
@@ -493,10 +425,9 @@ const char *stage_self(void)
 
 const char *stage_init(bool keep_directory)
 {
-	const char *base = getenv("TMPDIR"), *slash;
+	const char *slash;
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 	sigset_t set = awaited();
-	struct stat st;
 
 	if (n == -1 || !(slash = strrchr(self, '/')))
 		return "there is no /proc";
@@ -504,11 +435,7 @@ const char *stage_init(bool keep_directory)
 	snprintf(nomem, sizeof nomem, "%.*s/nomem.so", (int)(slash - self), self);
 	if (!(mailhaul = getenv("MAILHAUL")) || !(pop3d = getenv("POP3D")))
 		return "MAILHAUL and POP3D must name the programs";
-	if (!base)
-		base = stat("/dev/shm", &st) == 0 && (st.st_mode & S_ISVTX) ? "/dev/shm" : "/tmp";
-	snprintf(work, sizeof work, "%s/mailhaul-sweep.XXXXXX", base);
-	if (!mkdtemp(work))
-		die("%s: %s", work, strerror(errno));
+	make_scratch(work, sizeof work, "sweep");
 	if (keep_directory)
 		printf("# in %s\n", work);
 	else

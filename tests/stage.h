@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "suite.h"
 #include "witness.h"
 
 enum place { MAILDIR, MBOX, MDA };

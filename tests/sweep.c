@@ -26,8 +26,6 @@
 
 #include "scene.h"
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
 /* -- the scenes --------------------------------------------------------------------------- */
 
 /* The ugly one has quoted and unquoted From_ lines, a NUL, a bare CR and no line end. */

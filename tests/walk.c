@@ -89,17 +89,6 @@ void tell(const char *fmt, ...)
 		printf("# %s\n", event);
 }
 
-void die(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fputs("Bail out! ", stdout);
-	vprintf(fmt, ap);
-	putchar('\n');
-	exit(1);
-}
-
 void disagree(const struct message *m, const char *fmt, ...)
 {
 	va_list ap;
@@ -245,7 +234,7 @@ static void play(enum fault fault, bool retry)
 	     s.signal, s.at_line, s.n, place, keep_words[keep], received,
 	     s.pipelining ? ", pipelining" : "", retry ? ", retry" : "", s.status,
 	     s.connections);
-	gone = witness_read(in("gone"), &len);
+	gone = read_file(in("gone"), &len);
 	model_judge(&s, gone ? gone : "");
 	free(gone);
 	if (s.connections > 0 || s.dies)

@@ -11,10 +11,8 @@
 
 #include <stdbool.h>
 
+#include "suite.h"
 #include "witness.h"
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define FORMAT(n) __attribute__((format(printf, n, n + 1)))
 
 enum { MAX_HERE = 30 }; /* messages on the server */
 
@@ -74,8 +72,6 @@ bool chance(unsigned percent);
 
 /* An event; the last ones are shown when something is wrong. */
 FORMAT(1) void tell(const char *fmt, ...);
-
-FORMAT(1) _Noreturn void die(const char *fmt, ...);
 
 /* The end of the walk: the model and the world differ. */
 FORMAT(2) _Noreturn void disagree(const struct message *m, const char *fmt, ...);

@@ -20,8 +20,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,7 +28,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -58,14 +55,6 @@ char *in(const char *name)
 
 	snprintf(path, sizeof paths[0], "%s/%s", work, name);
 	return path;
-}
-
-static char *text_of(const char *name)
-{
-	size_t len;
-	char *text = witness_read(in(name), &len);
-
-	return text ? text : strdup("");
 }
 
 static FILE *create(const char *name)
@@ -264,32 +253,10 @@ static void start_server(void)
 		die("%s did not start with %s", pop3d, in("script"));
 }
 
-static void stop_server(void)
-{
-	if (server > 0) {
-		kill(server, SIGTERM);
-		waitpid(server, NULL, 0);
-	}
-	server = 0;
-}
-
-/* Waits until it has done with the connection of the dead: it serves them one after another. */
-static void await_server(void)
-{
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char byte;
-
-	if (fd == -1 || connect(fd, (struct sockaddr *)&to, sizeof to) == -1 || read(fd, &byte, 1) != 1)
-		die("the server is gone");
-	close(fd);
-}
-
 /* How often a word is in the transcript. */
 static unsigned transcribed(const char *word)
 {
-	char *text = text_of("transcript");
+	char *text = text_of(in("transcript"));
 	unsigned n = 0;
 
 	for (const char *at = text; (at = strstr(at, word)); at += strlen(word))
@@ -414,39 +381,31 @@ void world_play(struct session *s)
 	*locks_are_dead = false;
 	run(s);
 	if (wait)
-		await_server();
+		await_server(port);
 	s->connections = transcribed("-- connect\n") - wait;
-	stop_server();
+	end_server(&server);
 }
 
 static void check_dir(const char *dir, const char *names)
 {
-	DIR *stream = opendir(in(dir));
-	struct dirent *e;
+	const char *stray = stray_in(in(dir), names);
 
-	while (stream && (e = readdir(stream))) {
-		char word[270];
-
-		snprintf(word, sizeof word, " %s ", e->d_name);
-		if (!strstr(names, word))
-			disagree(NULL, "%s/%s is left behind", dir, e->d_name);
-	}
-	if (stream)
-		closedir(stream);
+	if (stray)
+		disagree(NULL, "%s/%s is left behind", dir, stray);
 }
 
 void world_check_clean(const struct session *s)
 {
-	char *words = text_of("stderr");
+	char *words = text_of(in("stderr"));
 
 	if (s->status != 0 || words[0])
 		disagree(NULL, "a session without a fault: status %d: %s", s->status, words);
 	free(words);
-	check_dir("state/mailhaul/work", " . .. journal lock last ");
-	check_dir("state/mailhaul", " . .. work ");
-	check_dir("box-a/tmp", " . .. ");
-	check_dir("box-b/tmp", " . .. ");
-	check_dir(".", " . .. box-a box-b mbox out texts script gone transcript config stderr state ");
+	check_dir("state/mailhaul/work", " journal lock last ");
+	check_dir("state/mailhaul", " work ");
+	check_dir("box-a/tmp", "");
+	check_dir("box-b/tmp", "");
+	check_dir(".", " box-a box-b mbox out texts script gone transcript config stderr state ");
 }
 
 /* -- from the first to the last ------------------------------------------------------------ */
@@ -472,17 +431,11 @@ int world_store(const char *dir)
 	return 75;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static void clean_up(void)
 {
-	stop_server();
+	end_server(&server);
 	if (*remove_work)
-		nftw(work, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		remove_tree(work);
 }
 
 static bool can_inject(void)
@@ -499,22 +452,19 @@ static bool can_inject(void)
 
 bool world_begin(const bool *remove)
 {
-	const char *base = getenv("TMPDIR");
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-	struct stat st;
 
 	mailhaul = getenv("MAILHAUL");
 	pop3d = getenv("POP3D");
 	if (n == -1 || !mailhaul || !pop3d)
 		die("MAILHAUL and POP3D must name the programs");
 	snprintf(inject, sizeof inject, "%.*s/inject", (int)(strrchr(self, '/') - self), self);
-	if (!base)
-		base = stat("/dev/shm", &st) == 0 && (st.st_mode & S_ISVTX) ? "/dev/shm" : "/tmp";
-	snprintf(work, sizeof work, "%s/mailhaul-walk.XXXXXX", base);
+	make_scratch(work, sizeof work, "walk");
 	locks_are_dead = mmap(NULL, sizeof *locks_are_dead, PROT_READ | PROT_WRITE,
 	                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (!mkdtemp(work) || mkdir(in("texts"), 0700) == -1 || mkdir(in("out"), 0700) == -1 ||
-	    locks_are_dead == MAP_FAILED)
+	make_dir(in("texts"));
+	make_dir(in("out"));
+	if (locks_are_dead == MAP_FAILED)
 		die("%s: %s", work, strerror(errno));
 	remove_work = remove;
 	atexit(clean_up);

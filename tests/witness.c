@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
+
 struct text {
 	char *p;
 	size_t len;
@@ -25,28 +27,6 @@ struct text {
 
 static struct text plain[MAX_MESSAGES], quoted[MAX_MESSAGES];
 static unsigned messages;
-
-char *witness_read(const char *path, size_t *len)
-{
-	FILE *f = fopen(path, "re");
-	char *text = NULL, bytes[65536];
-	size_t n;
-
-	*len = 0;
-	if (!f)
-		return NULL;
-	do {
-		n = fread(bytes, 1, sizeof bytes, f);
-		text = realloc(text, *len + n + 1);
-		if (!text)
-			abort();
-		memcpy(text + *len, bytes, n);
-		*len += n;
-	} while (n > 0);
-	text[*len] = '\0';
-	fclose(f);
-	return text;
-}
 
 /* The mboxrd form: one ">" more before each line of ">"s and "From ". */
 static struct text quote(struct text from)
@@ -79,7 +59,7 @@ unsigned witness_learn(const char *dir)
 		char path[4200];
 
 		snprintf(path, sizeof path, "%s/%u", dir, messages + 1);
-		plain[messages].p = witness_read(path, &plain[messages].len);
+		plain[messages].p = read_file(path, &plain[messages].len);
 		if (!plain[messages].p)
 			break;
 		quoted[messages] = quote(plain[messages]);
@@ -139,7 +119,7 @@ static void take_file(struct witness *w, const char *path)
 {
 	struct text t;
 
-	t.p = witness_read(path, &t.len);
+	t.p = read_file(path, &t.len);
 	if (t.p && !count_message(w, plain, t))
 		find_odd(w, "is no whole message", path, t);
 	free(t.p);
@@ -228,7 +208,7 @@ static void take_part(struct witness *w, const char *mbox, struct text t, bool l
 void witness_mbox(struct witness *w, const char *mbox)
 {
 	size_t len;
-	char *text = witness_read(mbox, &len), *at = text, *end = text + len;
+	char *text = read_file(mbox, &len), *at = text, *end = text + len;
 
 	if (!text)
 		return;

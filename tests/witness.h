@@ -33,7 +33,4 @@ void witness_files(struct witness *w, const char *dir);
 /* The foreign mail of a number, with its From_ line and an empty line at the end. */
 const char *witness_foreign(unsigned number);
 
-/* Reads a whole file; NULL where it cannot be opened.  The caller frees it; text[*len] is NUL. */
-char *witness_read(const char *path, size_t *len);
-
 #endif
