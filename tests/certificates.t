@@ -16,14 +16,7 @@ sh "$top_srcdir/tests/make-certs.sh" "$certs" >"$work/make" 2>&1 || {
 }
 
 config() {
-	{
-		printf '[work]\nuser = joe\npassword = sesame-open\nport = %s\ntimeout = 5\n' "$port"
-		printf 'maildir = %s/box\nkeep = yes\n' "$work"
-		printf '%s\n' "$@"
-	} > "$work/config"
-	chmod 600 "$work/config"
-	rm -rf "$work/box" "$work/home"
-	mkdir "$work/home"
+	account "password = sesame-open" "keep = yes" "timeout = 5" "$@"
 }
 
 fetch() {
@@ -174,16 +167,6 @@ stop_pop3d
 
 # -- our own ------------------------------------------------------------------------------------
 
-skip() {
-	tests=$((tests + 1))
-	echo "ok $tests - $1 # SKIP $2"
-}
-
-PATH=$PATH:/usr/sbin
-dovecot="sh $top_srcdir/tests/dovecot.sh"
-server=$work/server
-chmod 755 "$work"
-mkdir -p "$server"
 MORE="ssl_ca = <$certs/ca.pem
 ssl_verify_client_cert = yes
 ssl_require_crl = no
@@ -191,11 +174,10 @@ auth_ssl_username_from_cert = yes
 auth_ssl_require_client_cert = yes
 auth_mechanisms = external plain"
 export MORE
-if ! command -v dovecot >/dev/null || ! $dovecot start "$server" >"$work/start" 2>&1; then
+if ! start_dovecot; then
 	skip "our own certificate" "there is no dovecot that starts here"
 	finish
 fi
-trap '$dovecot stop "$server"; stop_pop3d; rm -rf "$work"' EXIT
 printf 'joe:{PLAIN}::::::nopassword=y\n' > "$server/users"
 printf 'Subject: hello\n\nworld\n' > "$server/mail/joe/new/1.M1.test"
 $dovecot own "$server"

@@ -7,17 +7,7 @@
 . "$top_srcdir/tests/tap.sh"
 
 count=${MESSAGES:-300}
-server=$work/server
-dovecot="sh $top_srcdir/tests/dovecot.sh"
-PATH=$PATH:/usr/sbin
-command -v dovecot >/dev/null || skip_all "there is no dovecot here"
-command -v certtool >/dev/null || skip_all "there is no certtool here"
-chmod 755 "$work"
-if ! $dovecot start "$server" >"$work/start" 2>&1; then
-	sed 's/^/# /' "$work/start"
-	skip_all "dovecot does not start here"
-fi
-trap '$dovecot stop "$server"; rm -rf "$work"' EXIT
+start_dovecot || skip_all "there is no dovecot, or no certtool, or it does not start"
 
 # Messages of every shape, one a file, in LF form with a last newline: what must come out.
 make_messages() {
@@ -47,7 +37,7 @@ fill_box() {
 	rm -rf "$server/mail/$1"
 	mkdir -p "$server/mail/$1/new" "$server/mail/$1/cur" "$server/mail/$1/tmp"
 	find "$work/messages" -type f -exec cp -t "$server/mail/$1/new" {} +
-	$dovecot own "$server"
+	dovecot_own
 }
 
 left() {

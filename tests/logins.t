@@ -8,12 +8,6 @@
 # Dovecot or no certtool.
 . "$top_srcdir/tests/tap.sh"
 
-server=$work/server
-dovecot="sh $top_srcdir/tests/dovecot.sh"
-PATH=$PATH:/usr/sbin
-command -v dovecot >/dev/null || skip_all "there is no dovecot here"
-command -v certtool >/dev/null || skip_all "there is no certtool here"
-chmod 755 "$work"
 MORE="auth_mechanisms = plain login apop cram-md5 scram-sha-1 scram-sha-256 xoauth2 oauthbearer
 auth_mechanisms = \$auth_mechanisms external
 auth_ssl_username_from_cert = yes
@@ -26,11 +20,7 @@ passdb {
   args = nopassword=y
 }"
 export MORE
-if ! $dovecot start "$server" >"$work/start" 2>&1; then
-	sed 's/^/# /' "$work/start"
-	skip_all "dovecot does not start here"
-fi
-trap '$dovecot stop "$server"; rm -rf "$work"' EXIT
+start_dovecot || skip_all "there is no dovecot, or no certtool, or it does not start"
 hashed=$(doveadm pw -s SHA512-CRYPT -p sesame 2>/dev/null) || hashed=
 [ -z "$hashed" ] || echo "hash:$hashed::::::" >> "$server/users"
 
@@ -38,7 +28,7 @@ hashed=$(doveadm pw -s SHA512-CRYPT -p sesame 2>/dev/null) || hashed=
 message() {
 	mkdir -p "$server/mail/$1/new" "$server/mail/$1/cur" "$server/mail/$1/tmp"
 	printf 'Subject: one for %s\n\nText.\n' "$1" > "$server/mail/$1/new/1.M$$.test"
-	$dovecot own "$server"
+	dovecot_own
 }
 
 # config CHANNEL LINE...

@@ -10,11 +10,6 @@ RELAY=${RELAY:-$top_builddir/tests/relay}
 relay_pid=
 transcript=$work/transcript
 
-skip() {
-	tests=$((tests + 1))
-	echo "ok $tests - $1 # SKIP $2"
-}
-
 start_proxy() {
 	rm -f "$work/gate" "$work/log"
 	: > "$work/log"
@@ -34,17 +29,10 @@ stop_proxy() {
 	wait $relay_pid 2>/dev/null
 	relay_pid=
 }
-trap 'stop_proxy; stop_pop3d; rm -rf "$work"' EXIT
+trap 'stop_proxy; stop_pop3d; stop_dovecot; rm -rf "$work"' EXIT
 
 config() {
-	{
-		printf '[work]\nuser = joe\npassword = sesame-open\nport = %s\n' "$port"
-		printf 'maildir = %s/box\nkeep = yes\ntimeout = 3\nconnect_timeout = 3\n' "$work"
-		printf '%s\n' "$@"
-	} > "$work/config"
-	chmod 600 "$work/config"
-	rm -rf "$work/box" "$work/home"
-	mkdir "$work/home"
+	account "password = sesame-open" "keep = yes" "timeout = 3" "connect_timeout = 3" "$@"
 }
 
 fetch() {
@@ -278,13 +266,7 @@ bad -f "$work/config"
 
 # -- real mail ----------------------------------------------------------------------------------
 
-PATH=$PATH:/usr/sbin
-dovecot="sh $top_srcdir/tests/dovecot.sh"
-server=$work/server
-chmod 755 "$work"
-if [ -n "$certs" ] && command -v dovecot >/dev/null &&
-	$dovecot start "$server" >"$work/start" 2>&1; then
-	trap '$dovecot stop "$server"; stop_proxy; stop_pop3d; rm -rf "$work"' EXIT
+if [ -n "$certs" ] && start_dovecot; then
 	for n in 1 2; do
 		awk -v n=$n 'BEGIN {
 			printf "Subject: letter %d\n\n", n
@@ -306,8 +288,7 @@ if [ -n "$certs" ] && command -v dovecot >/dev/null &&
 		ok "real mail, ${route%% *}: byte for byte" cmp "$work/want" "$work/got"
 	done
 	stop_proxy
-	$dovecot stop "$server"
-	trap 'stop_proxy; stop_pop3d; rm -rf "$work"' EXIT
+	stop_dovecot
 else
 	skip "real mail" "there is no dovecot that starts here"
 fi
