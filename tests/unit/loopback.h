@@ -25,6 +25,8 @@ static struct server server; /* what conn_dial is given */
 static struct conn conn;
 static struct error err;
 static pid_t child;
+static const char *heard_line; /* the line that was read last */
+static size_t heard_len;
 
 static inline void nap(int ms)
 {
@@ -126,6 +128,24 @@ static inline int part(void)
 	conn_close(&conn);
 	waitpid(child, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* The next line has this length. */
+static inline bool reads(size_t want)
+{
+	return conn_line(&conn, &heard_line, &heard_len, &err) == 0 && heard_len == want;
+}
+
+/* There is no next line, and that is an error of this kind. */
+static inline bool fails(enum error_kind kind)
+{
+	return conn_line(&conn, &heard_line, &heard_len, &err) == -1 && err.kind == kind;
+}
+
+/* For sigaction: what main has. */
+static inline void on_signal(int sig)
+{
+	stop_requested = sig;
 }
 
 #endif
