@@ -7,7 +7,6 @@
 
 #include "child.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -45,18 +44,6 @@ static const char *heard(void)
 	memcpy(text, child.heard, child.heard_len);
 	text[child.heard_len] = '\0';
 	return text;
-}
-
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (dir && readdir(dir))
-		count++;
-	if (dir)
-		closedir(dir);
-	return count;
 }
 
 /* True where a process is no more, or only waits for somebody to bury it. */
@@ -376,7 +363,7 @@ static void test_parts(void)
 
 int main(void)
 {
-	int before = count_fds();
+	int before = tap_open_files();
 
 	test_words();
 	test_status();
@@ -387,6 +374,6 @@ int main(void)
 	test_left_behind();
 	test_limits();
 	test_parts();
-	EQUAL(count_fds(), before, "no descriptor is left open");
+	EQUAL(tap_open_files(), before, "no descriptor is left open");
 	return tap_end();
 }

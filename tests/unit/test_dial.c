@@ -10,7 +10,6 @@
 #include "conn.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -164,18 +163,6 @@ static void bury(int dead)
 	close(dead);
 }
 
-static unsigned open_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
 static uint64_t dial_for(const char *const *addresses, int *rc)
 {
 	uint64_t since = clock_ms();
@@ -206,7 +193,7 @@ static void test_dead_address(void)
 static void test_race(void)
 {
 	int live = listen_on_loopback(), dead = play_dead("::1", server.port), rc;
-	unsigned before = open_files();
+	int before = tap_open_files();
 	uint64_t took;
 
 	listen(live, 16);
@@ -230,7 +217,7 @@ static void test_race(void)
 		says("127.0.0.9: Connection refused, ::1: Connection timed out");
 		server.connect_timeout = 5;
 	}
-	EQUAL(open_files(), before, "no socket is left");
+	EQUAL(tap_open_files(), before, "no socket is left");
 	bury(dead);
 	close(live);
 }
@@ -399,7 +386,7 @@ static void test_tunnel(void)
 {
 	char file[] = "/tmp/mailhaul-tunnel-XXXXXX", command[200];
 	int fd = mkstemp(file);
-	unsigned before = open_files();
+	int before = tap_open_files();
 	uint64_t since;
 
 	OK(open_tunnel("echo \"+OK $MAILHAUL_HOST $MAILHAUL_PORT\"; exec cat"), "a tunnel");
@@ -432,7 +419,7 @@ static void test_tunnel(void)
 	conn_close(&conn);
 	stop_requested = 0;
 	OK(clock_ms() - since < 300 && is_gone(file), "gets no time where we are to stop");
-	EQUAL(open_files(), before, "no descriptor is left");
+	EQUAL(tap_open_files(), before, "no descriptor is left");
 	server.tunnel = NULL;
 	close(fd);
 	unlink(file);

@@ -7,7 +7,6 @@
 
 #include "link.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -21,18 +20,6 @@
 
 static struct error err;
 static struct event got;
-
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (dir && readdir(dir))
-		count++;
-	if (dir)
-		closedir(dir);
-	return count;
-}
 
 static void pair(int ends[2])
 {
@@ -90,7 +77,7 @@ static void test_there_and_back(void)
 static void test_descriptors(void)
 {
 	struct event sent = {.kind = EVENT_MDA, .bytes = 3, .text = "joe@example.org\nuid1"};
-	int ends[2], through[2], fd = -1, before = count_fds();
+	int ends[2], through[2], fd = -1, before = tap_open_files();
 	char bytes[4] = "";
 
 	pair(ends);
@@ -112,7 +99,7 @@ static void test_descriptors(void)
 	EQUAL(fd, -1, "without it");
 	close_both(ends);
 	close_both(through);
-	EQUAL(count_fds(), before, "no descriptor is left");
+	EQUAL(tap_open_files(), before, "no descriptor is left");
 }
 
 static void test_full(void)
@@ -230,7 +217,7 @@ static void test_nonsense(void)
 		struct event event;
 		char bytes[20000];
 	} sent = {.event = {.kind = EVENT_MDA}};
-	int ends[2], before = count_fds(), fd;
+	int ends[2], before = tap_open_files(), fd;
 
 	pair(ends);
 	for (size_t i = 0; i < LEN(cases); i++) {
@@ -246,7 +233,7 @@ static void test_nonsense(void)
 	send_raw(ends[0], &sent, sizeof(sent.event), 1, ends[0]);
 	EQUAL(link_take(ends[1], &got, &fd, &err), -1, "an event of no kind with a descriptor");
 	close_both(ends);
-	EQUAL(count_fds(), before, "no descriptor is left");
+	EQUAL(tap_open_files(), before, "no descriptor is left");
 }
 
 static void test_lines(void)

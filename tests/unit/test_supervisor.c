@@ -13,7 +13,6 @@
 #define EVENTS_A_TURN 1
 #include "supervisor.c"
 
-#include <dirent.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -54,18 +53,6 @@ static void say(int link, struct event event)
 	(void)link_send(link, &event, -1, &err);
 }
 
-static int count_fds(void)
-{
-	DIR *fds = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (fds && readdir(fds))
-		n++;
-	if (fds)
-		closedir(fds);
-	return n;
-}
-
 static void take_notes(const struct account *account)
 {
 	int self = __atomic_fetch_add(&seen->begun, 1, __ATOMIC_SEQ_CST);
@@ -75,7 +62,7 @@ static void take_notes(const struct account *account)
 	                                                  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		;
 	seen->order[self] = (int)(account - fleet);
-	seen->fds[self] = count_fds();
+	seen->fds[self] = tap_open_files();
 	for (size_t i = 0; i < crew; i++)
 		if (&fleet[i] != account && fleet[i].login.password)
 			seen->secrets++;
