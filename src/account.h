@@ -32,6 +32,7 @@ enum auth_mech {
 };
 enum family { FAMILY_ANY, FAMILY_4, FAMILY_6 };
 enum pipelining { PIPELINING_AUTO, PIPELINING_ON, PIPELINING_OFF };
+enum oversize { OVERSIZE_LEAVE, OVERSIZE_HEADERS, OVERSIZE_DELETE };
 
 #define KEEP_FOREVER UINT64_MAX
 
@@ -82,13 +83,16 @@ struct target {
 	char *mda;
 	char *mda_shell;
 	bool to_stdout;
-	uint64_t mda_timeout; /* seconds */
+	uint64_t mda_timeout; /* seconds; for a filter, too */
+	uint64_t mda_drop;    /* exit status of an MDA that wants to drop a message; 0: none */
 	bool received;        /* put a Received: header in front */
 };
 
 struct policy {
 	uint64_t keep;     /* seconds a delivered message stays on the server; 0: none; KEEP_FOREVER */
 	uint64_t max_size; /* octets; 0: any */
+	int oversize;      /* enum oversize: what becomes of larger ones */
+	char *filter;      /* a command that sees the header and decides; NULL: none */
 	uint64_t limit;    /* messages fetched in one run; 0: any */
 	bool retry;        /* messages that failed before need not wait */
 };

@@ -2,30 +2,23 @@
 /*
  * deliver_mda.c - a program of the user takes each message on its standard input.
  *
- * The program is not run here: the worker, which reads hostile bytes, only asks the supervisor
- * through the link to run the account's MDA on a descriptor, and is told how it ended.  The
- * descriptor is the spool file itself, whole before anybody is asked, so not even a kill can cut
- * off what the MDA reads.  So `mda` and `mda_shell` are the same here.
+ * The program is not run here: the worker, which reads hostile bytes, only asks the supervisor to
+ * run the account's MDA on the spool file (request.c), and is told how it ended.  So `mda` and
+ * `mda_shell` are the same here.
  *
- * Only exit status 0 is delivered.  Nothing can be settled after a crash: a message whose MDA was
- * running then is handed to it once more.  The time limit is the supervisor's; after a request
- * to stop the MDA under way still gets 10 s, for its success would have to be repeated.
+ * Exit status 0 is delivered, and so is the mda_drop_status of those who want a message to be
+ * dropped; all else is not.  Nothing can be settled after a crash: a message whose MDA was running
+ * then is handed to it once more.
  */
 #include "config.h"
 
 #include "deliver.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "child.h"
 #include "file.h"
-#include "link.h"
-
-#define STOP_GRACE_MS 10000 /* for an MDA under way when we are asked to stop */
-#define LOOK_MS 250         /* how often stop_requested is looked at */
+#include "request.h"
 
 /* The supervisor splits the words again; here a mistake in them is found before it costs a
  * session. */
@@ -66,64 +59,17 @@ static int mda_prepare(struct deliver *d, struct spool *spools, size_t n, struct
 	return 0;
 }
 
-static int ask(const struct deliver *d, const struct spool *spool, struct error *err)
-{
-	struct event event = {.kind = EVENT_MDA, .num = spool->num, .bytes = spool->size,
-	                      .kept = spool->octets, .total = spool->attempt};
-	size_t len;
-
-	text_copy(event.text, sizeof event.text - 1, spool->sender);
-	len = strlen(event.text);
-	event.text[len++] = '\n';
-	printable(event.text + len, sizeof event.text - len, spool->uid.p, spool->uid.len);
-	if (lseek(spool->fd, 0, SEEK_SET) == -1) /* the offset goes with the descriptor */
-		return error_sys(err, ERR_IO, "cannot rewind the spool file");
-	return link_send(d->link_fd, &event, spool->fd, err);
-}
-
-/* Waits for the answer.  A stop is noticed by looking, for signals may come just before poll. */
-static int hear(int link, struct event *event, struct error *err)
-{
-	struct pollfd answer = {.fd = link, .events = POLLIN};
-	struct error why;
-	uint64_t deadline = 0;
-	int rc;
-
-	for (;;) {
-		if (deadline == 0 && stop_asked())
-			deadline = clock_ms() + STOP_GRACE_MS;
-		if (deadline != 0 && clock_ms() >= deadline)
-			return error_set(err, ERR_STOP, "stopped while the MDA was running");
-		rc = poll(&answer, 1, LOOK_MS);
-		if (rc == -1 && errno != EINTR)
-			return error_sys(err, ERR_IO, "cannot wait for the MDA");
-		if (rc <= 0)
-			continue;
-		rc = link_take(link, event, NULL, &why);
-		if (rc == 0)
-			return error_set(err, ERR_TEMP, "the supervisor is gone");
-		if (rc == -1 && why.sys != EAGAIN) {
-			*err = why;
-			return -1;
-		}
-		if (rc == 1 && event->kind == EVENT_MDA_DONE)
-			return 0;
-	}
-}
-
 static int mda_publish(struct deliver *d, struct spool *spools, size_t n, struct error *err)
 {
-	struct event event;
+	uint64_t status;
 
 	for (size_t i = 0; i < n; i++) {
 		spools[i].fate = SPOOL_VOID;
-		if (ask(d, &spools[i], err) == -1 || hear(d->link_fd, &event, err) == -1)
+		if (request_run(d->link_fd, EVENT_MDA, &spools[i], &status, err) == -1)
 			return -1;
-		if (event.error != ERR_NONE) {
-			error_set(err, (enum error_kind)event.error, "%s", event.text);
-			err->one_message = event.one_message;
-			return -1;
-		}
+		if (status != 0)
+			note(NOTE_INFO, "message %lu: the MDA has dropped it, with exit status %u",
+			     (unsigned long)spools[i].num, (unsigned)status);
 		spools[i].fate = SPOOL_SAFE;
 	}
 	return 0;

@@ -5,8 +5,9 @@
  * The whole story is in errand_run: ask for more, put the group away when it is ripe, else take
  * one answer.  Everything else is what these three do.
  *
- *     ask      fills the window: RETRs; when all is safe, the DELEs that are due and QUIT
- *     answer   a RETR's message is spooled and joins the group; a DELE is ticked off
+ *     ask      fills the window: RETRs, TOPs for headers; when all is safe, due DELEs and QUIT
+ *     answer   a message is spooled and joins the group; a header goes to the filter, which may
+ *              want the message or its deletion; a DELE is ticked off
  *     commit   the group is synced, journalled, published, journalled; its DELEs become due
  *
  * A mailbox may lose power at any line of this file.  What keeps it whole is the order in
@@ -24,7 +25,9 @@
 #include <time.h>
 
 #include "link.h"
+#include "order.h"
 #include "plan.h"
+#include "sift.h"
 
 /* A group is put away when it has this much, or its first message is this old; the number of
  * messages is the destination's. */
@@ -35,20 +38,15 @@
 #define MOST_IN_ROW 3 /* so many deliveries that fail one after another are no accident */
 #define BUSY_S 3600 /* how long putting away a group may take before we count as hung */
 
-/* A list of message numbers: each message enters it at most once. */
-struct numbers {
-	uint32_t *num;
-	size_t n, at; /* at: for those that are taken from the front */
-};
-
 /* The state of one session. */
 struct errand {
 	const struct fetch *f;
 	struct listing listing;
-	uint32_t next;          /* where the search for the next message to fetch goes on */
-	bool last;              /* only those are left that failed before */
+	struct order order;     /* which message is asked for next */
+	struct deliver sieve;   /* where headers go that the filter is to judge */
 	unsigned in_row;        /* deliveries that failed since the last one that went well */
-	unsigned asked;         /* RETRs that are not answered */
+	unsigned sifts_in_row;  /* the same of the filter */
+	unsigned asked;         /* RETRs and TOPs that are not answered */
 	struct numbers due;     /* delivered: DELE may be sent */
 	struct numbers deleted; /* DELE was answered with +OK */
 	struct spool group[DELIVER_GROUP];
@@ -110,11 +108,6 @@ static void message_failed(struct errand *e, uint32_t num, bool told, const stru
 	e->f->tally->failed++;
 }
 
-static bool failed_before(struct errand *e, uint32_t num)
-{
-	return listing_message(&e->listing, num)->failures > 0;
-}
-
 /* The journal remembers it, so that it cannot keep the others from coming, run after run.  since:
  * 0 where it may not have been the message's fault: it comes last, but need not wait. */
 static void remember_failure(const struct errand *e, uint32_t num, uint64_t since)
@@ -127,15 +120,11 @@ static void remember_failure(const struct errand *e, uint32_t num, uint64_t sinc
 
 /* -- what there is to do ------------------------------------------------------------------ */
 
-static void add_number(struct numbers *list, uint32_t num)
-{
-	list->num[list->n++] = num;
-}
-
 /* Asks the server what it has and decides about each message. */
 static int take_stock(struct errand *e, struct error *err)
 {
 	const struct fetch *f = e->f;
+	const struct policy *policy = &f->account->policy;
 	uint64_t now = (uint64_t)time(NULL);
 	struct plan plan;
 
@@ -144,16 +133,21 @@ static int take_stock(struct errand *e, struct error *err)
 	if (e->listing.bad > 0)
 		note(NOTE_INFO, "%lu lines of the server's listing make no sense and are passed over",
 		     (unsigned long)e->listing.bad);
-	plan_make(&plan, &e->listing, f->seen, &f->account->policy, now);
+	plan_make(&plan, &e->listing, f->seen, policy, now);
 	if (plan_check_uids(&e->listing, f->seen, now, err) == -1)
 		return -1;
 	e->due.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->due.num);
 	e->deleted.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->deleted.num);
 	for (uint32_t num = 1; num <= e->listing.count; num++)
 		if (listing_message(&e->listing, num)->act == ACT_DELETE)
-			add_number(&e->due, num);
+			numbers_add(&e->due, num);
 	if (f->deletes_only)
 		return 0;
+	if (sift_check_server(f->pop3, policy, err) == -1 ||
+	    sift_tell_large(&e->listing, f->seen, policy, err) == -1)
+		return -1;
+	order_begin(&e->order, &e->listing, policy->filter != NULL ? policy->limit : 0);
+	e->sieve = sift_open(f->deliver);
 	f->tally->kept = plan.kept + plan.too_big + plan.left;
 	if (plan.failed > 0)
 		note(NOTE_INFO, "%lu messages failed before and are tried again later",
@@ -164,34 +158,11 @@ static int take_stock(struct errand *e, struct error *err)
 	return seen_begin(f->seen, f->deliver->ops->kind, f->deliver->path, f->deliver->run, err);
 }
 
-static bool is_wanted(const struct errand *e, uint32_t num)
-{
-	const struct message *message = listing_message(&e->listing, num);
-
-	return message->act == ACT_FETCH && message->last == e->last;
-}
-
-/* The number of the next message to fetch, 0 where there is none.  Those that failed before come
- * when all the others have. */
-static uint32_t next_wanted(struct errand *e)
-{
-	if (e->f->deletes_only)
-		return 0;
-	for (;; e->last = true, e->next = 0) {
-		while (e->next < e->listing.count && !is_wanted(e, e->next + 1))
-			e->next++;
-		if (e->next < e->listing.count)
-			return e->next + 1;
-		if (e->last)
-			return 0;
-	}
-}
-
 /* -- asking ------------------------------------------------------------------------------- */
 
 static bool all_is_fetched(struct errand *e)
 {
-	return e->asked == 0 && next_wanted(e) == 0;
+	return e->asked == 0 && order_next(&e->order) == 0;
 }
 
 /* The rule of the file's head. */
@@ -209,10 +180,12 @@ static int ask(struct errand *e, struct error *err)
 	int rc = 0;
 
 	while (rc == 0 && !e->quitting && pop3_room(pop3)) {
-		if ((num = next_wanted(e)) > 0) {
-			rc = pop3_send(pop3, POP3_RETR, num,
-			               listing_message(&e->listing, num)->octets, err);
-			listing_message(&e->listing, num)->act = ACT_LEAVE; /* it is asked for */
+		if ((num = order_next(&e->order)) > 0) {
+			const struct message *message = listing_message(&e->listing, num);
+
+			rc = pop3_send(pop3, message->sift || message->part ? POP3_TOP : POP3_RETR, num,
+			               message->octets, err);
+			order_asked(&e->order);
 			e->asked++;
 		} else if (!may_quit(e)) {
 			break;
@@ -230,9 +203,9 @@ static int ask(struct errand *e, struct error *err)
 
 /* Brings the body that follows into a spool file.  -1: the session is over.  What fails here, on
  * our side, is put into *why, and the rest of the body is only taken off the line. */
-static int spool_body(struct errand *e, struct spool *spool, struct error *why, struct error *err)
+static int spool_body(struct errand *e, struct deliver *d, struct spool *spool, struct error *why,
+                      struct error *err)
 {
-	struct deliver *d = e->f->deliver;
 	const char *text;
 	size_t len;
 	int rc, here = deliver_begin(d, spool, why);
@@ -257,20 +230,34 @@ static void suspect(const struct errand *e, uint32_t num, const struct error *wh
 		remember_failure(e, num, 0);
 }
 
-/* A delivery failed on our side.  0 where the others may go on; -1 where it is not this message. */
+static int broke_off(const struct errand *e, uint32_t num, struct error *err)
+{
+	e->f->tally->failed++;
+	suspect(e, num, err);
+	return error_wrap(err, "message %lu", (unsigned long)num);
+}
+
+/* Something of ours failed over a message: 0 where the others may go on; -1 where it is not this
+ * message, for as many failed in a row. */
+static int failed_here(struct errand *e, uint32_t num, unsigned *in_row, const char *what,
+                       const struct error *why, struct error *err)
+{
+	bool excused = error_is_transient(why->kind) || *in_row > 0; /* others fail as well */
+
+	message_failed(e, num, listing_message(&e->listing, num)->failures > 0, why);
+	remember_failure(e, num, excused ? 0 : (uint64_t)time(NULL));
+	if (++*in_row < MOST_IN_ROW)
+		return 0;
+	e->f->tally->stuck = true;
+	return error_set(err, why->kind, "%d %s failed one after another, and no more were tried; the "
+	                 "mail is on the server", MOST_IN_ROW, what);
+}
+
 static int delivery_failed(struct errand *e, uint32_t num, const struct error *why,
                            struct error *err)
 {
-	bool excused = error_is_transient(why->kind) || e->in_row > 0; /* others fail as well */
-
 	e->f->tally->unsafe = true;
-	message_failed(e, num, failed_before(e, num), why);
-	remember_failure(e, num, excused ? 0 : (uint64_t)time(NULL));
-	if (++e->in_row < MOST_IN_ROW)
-		return 0;
-	e->f->tally->stuck = true;
-	return error_set(err, why->kind, "%d deliveries failed one after another, and no more were "
-	                 "tried; the mail is on the server", MOST_IN_ROW);
+	return failed_here(e, num, &e->in_row, "deliveries", why, err);
 }
 
 /* It was fetched because it might be another one under a known UID, and its text is that of one
@@ -279,36 +266,40 @@ static void known_again(struct errand *e, const struct spool *spool, uint64_t si
 {
 	note(NOTE_INFO, "message %lu was delivered before: its UID stands for the same text still",
 	     (unsigned long)spool->num);
-	if (plan_is_over(since, &e->f->account->policy, (uint64_t)time(NULL)))
-		add_number(&e->due, spool->num);
+	if (!spool->part && plan_is_over(since, &e->f->account->policy, (uint64_t)time(NULL)))
+		numbers_add(&e->due, spool->num);
 	else
 		e->f->tally->kept++;
+}
+
+static struct spool begin_spool(const struct errand *e, uint32_t num)
+{
+	const struct message *message = listing_message(&e->listing, num);
+
+	return (struct spool){.num = num, .octets = message->octets, .fd = -1, .part = message->part,
+	                      .uid = listing_uid(&e->listing, message)};
 }
 
 /* A message comes in and joins the group.  From here until it is safe the session may not end
  * with QUIT. */
 static int take_message(struct errand *e, uint32_t num, struct error *err)
 {
-	const struct message *message = listing_message(&e->listing, num);
 	struct spool *spool = &e->group[e->held];
 	struct error why = {0};
 	uint64_t since;
 	int rc;
 
-	*spool = (struct spool){.num = num, .octets = message->octets, .fd = -1,
-	                        .uid = listing_uid(&e->listing, message)};
-	rc = spool_body(e, spool, &why, err);
+	*spool = begin_spool(e, num);
+	rc = spool_body(e, e->f->deliver, spool, &why, err);
 	if (rc == -1 || why.kind != ERR_NONE)
 		deliver_drop(e->f->deliver, spool);
 	if (rc == -1) {
 		e->f->tally->unsafe = true;
-		e->f->tally->failed++;
-		suspect(e, num, err);
-		return error_wrap(err, "message %lu", (unsigned long)num);
+		return broke_off(e, num, err);
 	}
 	if (why.kind != ERR_NONE)
 		return delivery_failed(e, num, &why, err);
-	if (seen_recall(e->f->seen, spool->uid, spool->octets, spool->mark, &since)) {
+	if (seen_recall(e->f->seen, spool, &since)) {
 		deliver_drop(e->f->deliver, spool);
 		known_again(e, spool, since);
 		return 0;
@@ -316,6 +307,37 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 	if (e->held++ == 0)
 		e->since = clock_ms();
 	e->bytes += spool->size;
+	return 0;
+}
+
+/* A header comes in, and the filter says what becomes of its message. */
+static int take_header(struct errand *e, uint32_t num, struct error *err)
+{
+	struct spool spool = begin_spool(e, num);
+	enum message_act act = ACT_LEAVE;
+	struct error why = {0};
+	int rc = spool_body(e, &e->sieve, &spool, &why, err);
+
+	if (why.kind != ERR_NONE)
+		why.one_message = true;
+	else if (rc == 0)
+		sift_ask(&e->sieve, &spool, &act, &why);
+	deliver_drop(&e->sieve, &spool);
+	order_sifted(&e->order, num, act);
+	if (rc == -1)
+		return broke_off(e, num, err);
+	if (why.one_message)
+		return failed_here(e, num, &e->sifts_in_row, "runs of the filter", &why, err);
+	if (why.kind != ERR_NONE) {
+		e->f->tally->stuck = true;
+		*err = why;
+		return -1;
+	}
+	e->sifts_in_row = 0;
+	if (act == ACT_LEAVE)
+		e->f->tally->kept++;
+	if (act == ACT_DELETE)
+		numbers_add(&e->due, num);
 	return 0;
 }
 
@@ -327,9 +349,9 @@ static void message_refused(struct errand *e, const struct pop3_reply *reply)
 	             reply->code == WIRE_CODE_LOGIN_DELAY;
 	struct error why;
 
-	error_set(&why, later ? ERR_TEMP : ERR_UNAVAILABLE, "the server does not hand it out: %s",
-	          reply->text);
-	message_failed(e, reply->num, failed_before(e, reply->num), &why);
+	error_set(&why, later ? ERR_TEMP : ERR_UNAVAILABLE, "the server does not hand %s: %s",
+	          reply->verb == POP3_TOP ? "out its header" : "it out", reply->text);
+	message_failed(e, reply->num, listing_message(&e->listing, reply->num)->failures > 0, &why);
 	remember_failure(e, reply->num, (uint64_t)time(NULL));
 }
 
@@ -345,9 +367,11 @@ static int take_farewell(struct errand *e, const struct pop3_reply *reply, struc
 	for (size_t i = 0; i < e->deleted.n; i++) {
 		const struct message *message = listing_message(&e->listing, e->deleted.num[i]);
 
+		e->f->tally->deleted++;
+		if (listing_is_unread(message))
+			continue; /* what the journal has of its UID is another one */
 		if (seen_gone(e->f->seen, listing_uid(&e->listing, message), message->octets, err) == -1)
 			return -1;
-		e->f->tally->deleted++;
 	}
 	return 0;
 }
@@ -362,8 +386,8 @@ static bool is_mute_farewell(const struct errand *e, const struct error *err)
 static int answer(struct errand *e, struct error *err)
 {
 	struct pop3_reply reply;
+	const struct message *message;
 	struct error why;
-	int rc = 0;
 
 	if (pop3_reply(e->f->pop3, &reply, err) == -1) {
 		e->over = is_mute_farewell(e, err);
@@ -371,21 +395,24 @@ static int answer(struct errand *e, struct error *err)
 			suspect(e, pop3_awaited(e->f->pop3), err);
 		return e->over ? 0 : -1;
 	}
+	message = listing_message(&e->listing, reply.num);
 	switch (reply.verb) {
 	case POP3_RETR:
+	case POP3_TOP:
 		e->asked--;
 		if (reply.ok)
-			rc = take_message(e, reply.num, err);
-		else
-			message_refused(e, &reply);
-		return rc;
+			return (message->sift ? take_header : take_message)(e, reply.num, err);
+		message_refused(e, &reply);
+		if (message->sift)
+			order_sifted(&e->order, reply.num, ACT_LEAVE);
+		return 0;
 	case POP3_DELE:
 		if (reply.ok) {
-			add_number(&e->deleted, reply.num);
+			numbers_add(&e->deleted, reply.num);
 			return 0;
 		}
-		error_set(&why, ERR_TEMP, "it is delivered, but the server does not delete it: %s",
-		          reply.text);
+		error_set(&why, ERR_TEMP, "%sthe server does not delete it: %s",
+		          listing_is_unread(message) ? "" : "it is delivered, but ", reply.text);
 		message_failed(e, reply.num, false, &why);
 		return 0;
 	default:
@@ -413,15 +440,6 @@ static bool is_theirs(const struct errand *e, const struct error *why)
 	return why->one_message || (sure && error_is_no_room(why));
 }
 
-/* A message of a group for which there was no room: it is asked for again, to be put away alone. */
-static void want_again(struct errand *e, uint32_t num)
-{
-	listing_message(&e->listing, num)->act = ACT_FETCH;
-	e->most = 1;
-	e->last = false;
-	e->next = 0;
-}
-
 /* After publishing: counts what is safe, lets go of the rest.  What is unsure keeps its files,
  * for the next run must find them.  -1: enough has failed. */
 static int tick_off(struct errand *e, const struct error *why, bool theirs, struct error *err)
@@ -437,15 +455,15 @@ static int tick_off(struct errand *e, const struct error *why, bool theirs, stru
 			e->in_row = 0;
 			f->tally->fetched++;
 			f->tally->bytes += spool->size;
-			if (f->account->policy.keep == 0)
-				add_number(&e->due, spool->num);
+			if (f->account->policy.keep == 0 && !spool->part)
+				numbers_add(&e->due, spool->num);
 			continue;
 		}
 		f->tally->unsafe = true;
 		if (!theirs)
 			f->tally->failed++;
-		else if (together && error_is_no_room(why))
-			want_again(e, spool->num);
+		else if (together && error_is_no_room(why)) /* this time it is put away alone */
+			e->most = 1, order_again(&e->order, spool->num);
 		else
 			rc = delivery_failed(e, spool->num, why, err);
 		if (spool->fate != SPOOL_UNSURE)
@@ -572,6 +590,8 @@ int fetch_run(const struct fetch *f, struct error *err)
 	}
 	rc = close_books(&e, rc, err);
 	f->tally->due = e.due.n - (e.over ? e.deleted.n : 0);
+	spooler_free(&e.sieve.pen);
+	order_free(&e.order);
 	listing_free(&e.listing);
 	free(e.due.num);
 	free(e.deleted.num);

@@ -58,12 +58,15 @@ bool intents_add(struct intents *in, struct uidset *set, const struct record *r)
 {
 	struct spool_past *past;
 	struct spool_intent *intent;
+	struct seen_entry *entry;
 
-	if (in->count == 0 || r->token.len != SPOOL_TOKEN)
+	if (in->count == 0 || r->token.len != SPOOL_TOKEN || (r->tag == 'J' && r->uid.len == 0))
 		return false;
 	past = &in->pasts[in->count - 1];
 	make_room(past, &in->blocks[in->count - 1]);
-	in->blocks[in->count - 1].entries[past->count] = uidset_make(set, r->uid, r->octets);
+	entry = uidset_make(set, r->uid, r->octets);
+	entry->part = r->tag == 'J';
+	in->blocks[in->count - 1].entries[past->count] = entry;
 	intent = &past->intents[past->count++];
 	intent->place = text_of(r->place);
 	intent->fate = SPOOL_UNSURE;
@@ -126,7 +129,8 @@ static void put_block(const struct spool_past *past, const struct intents_block 
 		const struct spool_intent *intent = &past->intents[i];
 		const struct seen_entry *entry = block->entries[i];
 
-		journal_put(j, &(struct record){.tag = 'I', .token = span(intent->token),
+		journal_put(j, &(struct record){.tag = entry->part ? 'J' : 'I',
+		                                .token = span(intent->token),
 		                                .uid = {entry->uid, entry->uid_len},
 		                                .octets = entry->octets, .place = span(intent->place)});
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * intents.h - deliveries that are under way, or were when a run died: in blocks, one a run, as the
- * journal has them (P, then I until D or N).
+ * journal has them (P, then I or J until D or N).
  *
  * A part of memory.h.
  */
@@ -27,7 +27,7 @@ struct intents {
 /* Begins a block, by a record P. */
 void intents_begin(struct intents *intents, const struct record *record);
 
-/* Adds an intent to the last block, by a record I; the entry it will become is made in set.
+/* Adds an intent to the last block, by a record I or J; the entry it will become is made in set.
  * Returns false where the record makes no sense. */
 bool intents_add(struct intents *intents, struct uidset *set, const struct record *record);
 

@@ -135,7 +135,7 @@ int link_take(int end, struct event *event, int *fd, struct error *err)
 		                 "cannot hear the other process");
 	good = n > 0 && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && count <= 1 &&
 	       link_decode(&packet, (size_t)n, event);
-	keep = good && fd && event->kind == EVENT_MDA;
+	keep = good && fd && (event->kind == EVENT_MDA || event->kind == EVENT_FILTER);
 	if (keep && count == 1)
 		*fd = fds[0];
 	else

@@ -6,7 +6,7 @@
  * The worker parses hostile bytes, so the supervisor trusts nothing in an event: link_decode
  * checks the size, the kind and the end of the text, and whatever is printed goes through
  * printable() in report.c.  The only thing a worker can ask for is that the account's own MDA
- * be run on a descriptor.
+ * or filter be run on a descriptor (request.h).
  */
 #ifndef LINK_H
 #define LINK_H
@@ -25,9 +25,11 @@ enum event_kind {
 	EVENT_DONE,     /* num = delivered, bytes, kept, deleted, failed: the account's last word */
 	EVENT_ERROR,    /* error + text: the account failed; EVENT_DONE follows */
 	EVENT_MDA,      /* a request: run the MDA on the descriptor that comes along.
-	                 * bytes = size, kept = octets by LIST, total = which attempt,
-	                 * text = "SENDER\nUID" */
-	EVENT_MDA_DONE, /* the answer: error (ERR_NONE = exit 0), one_message, text */
+	                 * bytes = size, kept = octets by LIST, total = which attempt (0: it does not
+	                 * count), level = 1 where it is a header alone, text = "SENDER\nUID" */
+	EVENT_FILTER,   /* the same for the filter; bytes = octets by LIST */
+	EVENT_MDA_DONE, /* the answer to both: error, one_message, text; where error is ERR_NONE,
+	                 * num = its exit status */
 	EVENT_KINDS
 };
 
@@ -52,7 +54,7 @@ int link_send(int end, const struct event *event, int fd, struct error *err);
 void link_line(int end, const char *label, const char *fmt, ...) PRINTF(3, 4);
 
 /* Takes one event: 1, 0 when the other side has closed, -1 on error or nonsense.  *fd is the
- * descriptor that came along with an EVENT_MDA, or -1; any other is closed, and all where fd is
+ * descriptor that came along with a request, or -1; any other is closed, and all where fd is
  * NULL.  Blocks unless the end is non-blocking; then ERR_TEMP with sys EAGAIN means nothing is
  * there. */
 int link_take(int end, struct event *event, int *fd, struct error *err);

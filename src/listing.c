@@ -50,6 +50,11 @@ struct message *listing_message(const struct listing *listing, uint32_t num)
 	return num >= 1 && num <= listing->count ? &listing->messages[num - 1] : NULL;
 }
 
+bool listing_is_unread(const struct message *message)
+{
+	return message->why == WHY_FILTER || message->why == WHY_TOO_BIG;
+}
+
 struct wire_span listing_uid(const struct listing *listing, const struct message *message)
 {
 	if (message->uid_len == 0)

@@ -25,11 +25,13 @@ enum message_why {
 	WHY_CHANGED,   /* FETCH: the UID is known but the message is another one */
 	WHY_KEPT,      /* LEAVE: delivered, and the policy keeps it */
 	WHY_EXPIRED,   /* DELETE: kept long enough, or delivered and never to be kept */
-	WHY_TOO_BIG,   /* LEAVE: above max_size */
+	WHY_TOO_BIG,   /* LEAVE or DELETE: above max_size; FETCH: of the header alone */
+	WHY_HEADER,    /* LEAVE: the same, and its header was delivered before */
 	WHY_LIMIT,     /* LEAVE: the run's limit is reached; a later run takes it */
 	WHY_FAILED,    /* LEAVE: it failed before, and its next try is not due */
 	WHY_NO_UID,    /* LEAVE: no UID, so it cannot be kept and remembered */
-	WHY_UNLISTED   /* LEAVE: neither UIDL nor LIST has it */
+	WHY_UNLISTED,  /* LEAVE: neither UIDL nor LIST has it */
+	WHY_FILTER     /* DELETE: the filter wants that */
 };
 
 struct message {
@@ -41,6 +43,8 @@ struct message {
 	uint8_t act;        /* enum message_act, by plan.c */
 	uint8_t why;        /* enum message_why */
 	bool last;          /* it failed before: it is fetched after the others */
+	bool part;          /* FETCH: the header alone */
+	bool sift;          /* FETCH: if the filter takes it */
 	uint64_t since;     /* wall clock of its delivery in s, where it is known */
 };
 
@@ -66,6 +70,9 @@ bool listing_is_whole(const struct listing *listing);
 
 /* The message with this number (1 to count). */
 struct message *listing_message(const struct listing *listing, uint32_t num);
+
+/* True where it goes from the server without ever having been delivered. */
+bool listing_is_unread(const struct message *message);
 
 /* Its UID; len 0 where it has none.  Lives until the next listing_uidl. */
 struct wire_span listing_uid(const struct listing *listing, const struct message *message);

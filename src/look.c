@@ -26,7 +26,6 @@
 #include "plan.h"
 
 #define MAX_HEAD 65536   /* octets of a header that are looked at */
-#define TOP_OCTETS 4096  /* what one weighs, roughly */
 #define MAX_STATE 30     /* columns */
 #define MARK_AT_ONCE 1000
 #define ANY_WIDTH 250    /* columns of a line where there is no terminal */
@@ -112,7 +111,7 @@ static void tell_state(const struct sight *s, const struct message *message, cha
 	else if (message->why == WHY_KEPT && keep < INT64_MAX - message->since)
 		snprintf(to, size, "kept until %s", cert_day(day, (int64_t)(message->since + keep)));
 	else if (message->act == ACT_DELETE)
-		text_copy(to, size, "to be deleted");
+		snprintf(to, size, "%sto be deleted", message->why == WHY_TOO_BIG ? "too big, " : "");
 	else
 		text_copy(to, size, plan_why_text(message->why));
 }
@@ -190,6 +189,11 @@ static void top_refused(struct sight *s, const char *why, bool any_came)
 	s->told = true;
 }
 
+static int ask_head(const struct sight *s, uint32_t num, struct error *err)
+{
+	return pop3_send(s->l->pop3, POP3_TOP, num, listing_message(&s->listing, num)->octets, err);
+}
+
 /* Takes the answer to the oldest TOP. */
 static int take_head(struct sight *s, struct str *head, bool *any_came, struct error *err)
 {
@@ -256,7 +260,7 @@ static int list(struct sight *s, struct error *err)
 	begin_list(s);
 	while (rc == 0 && s->shown < s->listing.count) {
 		while (rc == 0 && s->top && s->asked < s->listing.count && pop3_room(pop3))
-			rc = pop3_send(pop3, POP3_TOP, ++s->asked, TOP_OCTETS, err);
+			rc = ask_head(s, ++s->asked, err);
 		str_cut(&head, 0);
 		if (rc == 0 && pop3_owed(pop3) > 0)
 			rc = take_head(s, &head, &any_came, err);
@@ -277,6 +281,8 @@ static const char *verdict_of(const struct sight *s, const struct message *messa
 		return "delete";
 	if (message->act == ACT_LEAVE)
 		return "leave";
+	if (message->part)
+		return "fetch its header";
 	return s->l->account->policy.keep > 0 ? "fetch" : "fetch and delete";
 }
 
@@ -294,7 +300,7 @@ static void explain(const struct sight *s)
 
 		say(s, "%*lu  %7s  %-16s  %-14s  %s", s->digits, (unsigned long)num,
 		    message->listed ? weigh(size, message->octets) : "?", verdict_of(s, message),
-		    plan_why_text(message->why),
+		    message->sift ? "the filter decides" : plan_why_text(message->why),
 		    id.len > 0 ? printable(uid, sizeof uid, id.p, id.len) : "(no UID)");
 	}
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mda.c - an account's MDA at work on one message.
+ * mda.c - an account's MDA, or its filter, at work on one message.
  *
- * `mda` is split into words and run without a shell; %F within a word is the sender.  `mda_shell`
- * is a line for /bin/sh in which nothing is replaced: there the sender is $SENDER.  Both get a
- * small environment made anew, the message as standard input, and a group of their own.
+ * `mda` and `filter` are split into words and run without a shell; %F within a word is the sender.
+ * `mda_shell` is a line for /bin/sh in which nothing is replaced: there the sender is $SENDER.  All
+ * get a small environment made anew, the message as standard input, and a group of their own.
  *
- * Exit 0 alone is success, whenever it comes.  75 is "later", all else concerns this message
- * only, except where the program cannot be run at all: that ends the account's run, for the next
- * message would fare no better.
+ * Exit 0 is success, whenever it comes, and so are, within the time limit, the few statuses that
+ * mda.h and mda_drop_status give a meaning.  75 is "later", all else concerns this message only,
+ * except where the program cannot be run at all: that ends the account's run, for the next message
+ * would fare no better.
  *
  * On failure of mda_start nothing runs.  Called by the supervisor.
  */
@@ -50,18 +51,19 @@ static char *fill_word(char *word, const char *sender)
 }
 
 /* The argument vector, for child_words_free. */
-static char **make_argv(const struct target *target, const char *sender, struct error *err)
+static char **make_argv(const struct mda *mda, const char *sender, struct error *err)
 {
+	const struct target *target = &mda->account->target;
 	char **words;
 
-	if (target->mda_shell) {
+	if (target->mda_shell && !mda->filter) {
 		words = xcalloc(4, sizeof(*words));
 		words[0] = xstrdup("/bin/sh");
 		words[1] = xstrdup("-c");
 		words[2] = xstrdup(target->mda_shell);
 		return words;
 	}
-	words = child_words(target->mda, err);
+	words = child_words(mda->filter ? mda->account->policy.filter : target->mda, err);
 	for (size_t n = 0; words && words[n]; n++)
 		words[n] = fill_word(words[n], sender);
 	return words;
@@ -100,15 +102,16 @@ static char *number(const char *name, uint64_t value)
 
 /* A name of this delivery that stays the same however often it is tried, so that a program can
  * drop what it has already; of the account, the UID and the size that LIST tells, for servers use
- * UIDs again.  "" where there is no UID. */
-static char *delivery_id(const char *account, const char *uid, uint64_t octets)
+ * UIDs again.  A header alone has another one than its message.  "" where there is no UID. */
+static char *delivery_id(const char *account, const char *uid, const struct event *event)
 {
 	struct str text = {.max = WORD_MAX};
 	unsigned char sum[32];
 	char id[2 * ID_BYTES + 1] = "";
 	size_t n;
 
-	(void)str_printf(&text, "%s\n%llu\n%s", account, (unsigned long long)octets, uid);
+	(void)str_printf(&text, "%s\n%llu\n%s%s", account, (unsigned long long)event->kept, uid,
+	                 event->level ? "\nheader" : "");
 	if (*uid && gnutls_hash_fast(GNUTLS_DIG_SHA256, text.s, text.len, sum) == 0)
 		for (n = 0; n < ID_BYTES; n++)
 			snprintf(id + 2 * n, 3, "%02x", sum[n]);
@@ -134,8 +137,9 @@ static char **make_env(const struct account *account, const char *sender, const 
 	env[len++] = variable("ACCOUNT", account->name);
 	env[len++] = variable("UIDL", uid);
 	env[len++] = number("SIZE", event->bytes);
-	env[len++] = delivery_id(account->name, uid, event->kept);
-	env[len] = number("DELIVERY_ATTEMPT", event->total);
+	env[len++] = delivery_id(account->name, uid, event);
+	if (event->total > 0)
+		env[len] = number("DELIVERY_ATTEMPT", event->total);
 	return env;
 }
 
@@ -166,28 +170,44 @@ static void last_words(const struct child *child, char said[MDA_SAID])
 	printable(said, MDA_SAID, child->heard + at, end - at);
 }
 
-static void judge(const struct mda *mda, int status, const char *said, struct error *verdict)
+/* True where the exit status is an answer. */
+static bool is_answer(const struct mda *mda, int code)
+{
+	if (code == 0)
+		return true;
+	if (mda->stage != MDA_RUNS && !(mda->stopped && mda->stage == MDA_ASKED))
+		return false; /* who was told to stop may say anything */
+	if (mda->filter)
+		return code == MDA_FILTER_LEAVE || code == MDA_FILTER_DELETE;
+	return code > 0 && (unsigned)code == mda->account->target.mda_drop;
+}
+
+static void judge(struct mda *mda, int status, const char *said, struct error *verdict)
 {
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	const char *what = mda->filter ? "filter" : "MDA";
 	char how[64];
 
 	*verdict = (struct error){0};
-	if (code == 0)
+	if (is_answer(mda, code)) {
+		mda->code = (unsigned)code;
 		return;
+	}
 	if (mda->stopped && mda->stage == MDA_KILLED) {
-		error_set(verdict, ERR_STOP, "MDA '%s' was stopped", mda->name);
+		error_set(verdict, ERR_STOP, "%s '%s' was stopped", what, mda->name);
 		return;
 	}
 	if (mda->stage != MDA_RUNS && !mda->stopped)
-		error_set(verdict, ERR_TEMP, "MDA '%s' did not finish within %llu s and was stopped",
+		error_set(verdict, ERR_TEMP, "%s '%s' did not finish within %llu s and was stopped", what,
 		          mda->name, (unsigned long long)mda->account->target.mda_timeout);
 	else
-		error_set(verdict, code == EX_TEMPFAIL ? ERR_TEMP : ERR_IO, "MDA '%s' failed: %s%s%s",
+		error_set(verdict, code == EX_TEMPFAIL ? ERR_TEMP : ERR_IO, "%s '%s' failed: %s%s%s", what,
 		          mda->name, child_status_text(how, sizeof(how), status),
 		          said[0] ? ": " : "", said);
 	/* The shell's words for a program that cannot be run; and where posix_spawn does not tell of
 	 * a missing program at once, the child's exit status does (POSIX: 127). */
-	verdict->one_message = !(code == 127 || (code == 126 && mda->account->target.mda_shell));
+	verdict->one_message = !(code == 127 || (code == 126 &&
+	                         (mda->filter || mda->account->target.mda_shell)));
 }
 
 /* -- exported ----------------------------------------------------------------------------- */
@@ -196,18 +216,19 @@ int mda_start(struct mda *mda, const struct account *account, const struct event
               int message, struct error *err)
 {
 	const char *end = strchrnul(event->text, '\n'), *name;
+	bool filter = event->kind == EVENT_FILTER;
 	char sender[256], uid[4 * sizeof(event->text)], **argv, **env;
 	struct child_spec spec = {.stdin_fd = message};
 
-	*mda = (struct mda){.account = account};
+	*mda = (struct mda){.account = account, .filter = filter};
 	take_sender(sender, sizeof(sender), event->text, (size_t)(end - event->text));
 	end += *end == '\n';
 	printable(uid, sizeof(uid), end, strlen(end));
-	argv = make_argv(&account->target, sender, err);
+	argv = make_argv(mda, sender, err);
 	if (!argv)
-		return error_wrap(err, "mda");
+		return error_wrap(err, filter ? "filter" : "mda");
 	env = make_env(account, sender, uid, event);
-	name = account->target.mda_shell ? account->target.mda_shell : argv[0];
+	name = account->target.mda_shell && !filter ? account->target.mda_shell : argv[0];
 	printable(mda->name, sizeof(mda->name), name, strlen(name));
 	spec.argv = argv;
 	spec.env = env;

@@ -33,6 +33,20 @@ static bool is_next(struct memory *m, uint64_t num)
 	return num == m->set.count;
 }
 
+/* It is here, whole. */
+static void forget_troubles(struct memory *m, const struct seen_entry *entry)
+{
+	tries_forget(&m->tries, uid_of(entry), entry->octets);
+	large_apply(&m->large, &(struct record){.uid = uid_of(entry), .octets = entry->octets});
+}
+
+static bool size_up(struct memory *m, const struct record *r)
+{
+	if (r->num == LARGE_HEADER)
+		tries_forget(&m->tries, r->uid, r->octets);
+	return large_apply(&m->large, r);
+}
+
 /* A message without a UID takes a number but is not remembered. */
 static bool deliver(struct memory *m, const struct record *r)
 {
@@ -40,9 +54,12 @@ static bool deliver(struct memory *m, const struct record *r)
 
 	if (!is_next(m, r->num) || (entry = intents_close(&m->intents, r->token)) == NULL)
 		return false;
+	if (entry->part)
+		return size_up(m, &(struct record){.uid = uid_of(entry), .octets = entry->octets,
+		                                   .num = LARGE_HEADER});
 	entry->since = r->since;
 	uidset_add(&m->set, entry->uid_len > 0 ? entry : NULL);
-	tries_forget(&m->tries, uid_of(entry), entry->octets);
+	forget_troubles(m, entry);
 	return true;
 }
 
@@ -56,7 +73,7 @@ static bool remember(struct memory *m, const struct record *r)
 	entry->since = r->since;
 	entry->missing = r->missing;
 	uidset_add(&m->set, entry);
-	tries_forget(&m->tries, r->uid, r->octets);
+	forget_troubles(m, entry);
 	return true;
 }
 
@@ -81,6 +98,7 @@ bool memory_apply(struct memory *m, const struct record *r)
 		intents_begin(&m->intents, r);
 		return true;
 	case 'I':
+	case 'J':
 		return intents_add(&m->intents, &m->set, r);
 	case 'D':
 		return deliver(m, r);
@@ -108,6 +126,8 @@ bool memory_apply(struct memory *m, const struct record *r)
 	case 'T':
 	case 'X':
 		return tries_apply(&m->tries, r);
+	case 'O':
+		return size_up(m, r);
 	case 'H':
 		if (entry != NULL)
 			entry->mark = r->octets;
@@ -152,6 +172,7 @@ void memory_put(const struct memory *m, struct journal *j)
 		if (uidset_at(&m->set, num) != NULL)
 			put_entry(uidset_at(&m->set, num), next++, j);
 	put_experience(m, j);
+	large_put(&m->large, j); /* first: a header that was delivered ends what was tried before it */
 	tries_put(&m->tries, j);
 	intents_put(&m->intents, j);
 }
@@ -161,4 +182,5 @@ void memory_free(struct memory *m)
 	intents_free(&m->intents);
 	uidset_free(&m->set);
 	tries_free(&m->tries);
+	large_free(&m->large);
 }

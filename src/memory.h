@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * memory.h - what the records of a journal mean, taken together: what was delivered, what is under
- * way, what was tried in vain, and what is known of the server.
+ * way, what was tried in vain, what is too large, and what is known of the server.
  *
  * seen.c keeps it while it writes the journal, status.c makes one of a journal it may only read.
  */
@@ -11,6 +11,7 @@
 #include "base.h"
 #include "intents.h"
 #include "journal.h"
+#include "large.h"
 #include "record.h"
 #include "tries.h"
 #include "uidset.h"
@@ -28,6 +29,7 @@ struct memory {
 	struct uidset set;        /* what was delivered */
 	struct intents intents;   /* deliveries that are under way */
 	struct tries tries;       /* messages that would not come */
+	struct large large;       /* messages that are too large, and whose header may be here */
 	struct memory_login login;
 	uint64_t broke, broke_at; /* pipelining: times in a row, and when */
 	bool salvage;             /* the journal is damaged: entries' records may be lacking */

@@ -34,6 +34,7 @@ static const char *const auth_words[] = {
 static const char *const tls_words[] = {"auto", "implicit", "stls", "off", NULL};
 static const char *const family_words[] = {"any", "4", "6", NULL};
 static const char *const pipelining_words[] = {"auto", "on", "off", NULL};
+static const char *const oversize_words[] = {"leave", "headers", "delete", NULL};
 
 /* A numeric address; an IPv6 one may name its interface (RFC 4007). */
 static int check_address(const char *text, struct error *err)
@@ -94,12 +95,18 @@ const struct option options[] = {
 	 .help = "deliver to standard output, as an mbox; implies keep"},
 	{"mda_timeout", OPTION_DURATION, AT(target.mda_timeout), .min = 1, .max = CENTURY,
 	 .fallback = "5m", .arg = "TIME", .help = "how long an MDA may take for a message"},
+	{"mda_drop_status", OPTION_COUNT, AT(target.mda_drop), .max = 255, .arg = "N",
+	 .help = "exit status by which an MDA drops a message; 0: none"},
 	{"received", OPTION_BOOL, AT(target.received), .fallback = "yes", .arg = "YES|NO",
 	 .help = "put a Received: header in front"},
 	{"keep", OPTION_KEEP, AT(policy.keep), .min = 1, .max = CENTURY, .fallback = "no",
 	 .arg = "YES|NO|TIME", .help = "leave delivered messages on the server, or how long"},
 	{"max_size", OPTION_SIZE, AT(policy.max_size), .max = INT64_MAX, .arg = "SIZE",
-	 .help = "leave larger messages alone; 0: fetch all"},
+	 .help = "do not fetch larger messages; 0: fetch all"},
+	{"oversize", OPTION_WORD, AT(policy.oversize), .fallback = "leave", .words = oversize_words,
+	 .arg = "WORD", .help = "what becomes of larger ones: leave, headers or delete"},
+	{"filter", OPTION_COMMAND, AT(policy.filter), .arg = "COMMAND",
+	 .help = "ask this program, by the header, what is to be fetched"},
 	{"limit", OPTION_COUNT, AT(policy.limit), .max = UINT32_MAX, .arg = "N",
 	 .help = "fetch at most so many messages in a run; 0: all"},
 	{"timeout", OPTION_DURATION, AT(server.timeout), .min = 1, .max = CENTURY,
@@ -327,6 +334,9 @@ int option_check(struct account *account, struct error *err)
 	    account->login.auth < AUTH_XOAUTH2)
 		return error_set(err, ERR_CONFIG, "token_command: a token goes with auth = xoauth2 or "
 		                 "oauthbearer, not with %s", auth_words[account->login.auth]);
+	if (to->mda_drop == 75 || to->mda_drop == 126 || to->mda_drop == 127)
+		return error_set(err, ERR_CONFIG, "mda_drop_status: %u has a meaning already: it never "
+		                 "drops a message", (unsigned)to->mda_drop);
 	if (to->to_stdout && *origin_of(account, keep) != ORIGIN_COMMAND)
 		account->policy.keep = KEEP_FOREVER;
 	return 0;

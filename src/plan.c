@@ -80,12 +80,16 @@ static bool is_numbered(const struct seen_entry *entry, uint32_t num)
 }
 
 static void judge_known(struct message *message, uint32_t num, struct seen_entry *entry,
-                        bool exact, const struct policy *policy, uint64_t now)
+                        bool exact, enum large_state large, const struct policy *policy,
+                        uint64_t now)
 {
 	bool expired = plan_is_over(entry->since, policy, now);
 	bool resized = !exact && message->octets > 0 && entry->octets > 0;
 
 	message->since = entry->since;
+	/* Another one of its UID and size was never fetched but for its header: this may be that. */
+	if (exact && large == LARGE_HEADER)
+		entry->outdated = true;
 	/* One of them delivered, and this entry, would pass for both: the entry cannot stand. */
 	if (exact && entry->contested && policy->keep != KEEP_FOREVER)
 		entry->outdated = true;
@@ -124,14 +128,30 @@ static void hesitate(struct message *message, struct wire_span uid, struct seen 
 		decide(message, ACT_LEAVE, WHY_FAILED);
 }
 
-/* What the user does not want to have, or not now. */
+/* What is too large.  A header is only delivered where that can be remembered. */
+static void size_up(struct message *message, enum large_state large, const struct policy *policy)
+{
+	message->part = false;
+	if (message->act != ACT_FETCH || policy->max_size == 0 || message->octets <= policy->max_size)
+		return;
+	if (policy->oversize == OVERSIZE_DELETE)
+		decide(message, ACT_DELETE, WHY_TOO_BIG);
+	else if (large == LARGE_HEADER)
+		decide(message, ACT_LEAVE, WHY_HEADER);
+	else
+		decide(message, ACT_LEAVE, WHY_TOO_BIG);
+	message->part = policy->oversize == OVERSIZE_HEADERS && message->why == WHY_TOO_BIG &&
+	                message->uid_len > 0;
+	if (message->part)
+		message->act = ACT_FETCH;
+}
+
+/* The filter may leave some, so with one the limit is not known yet: order.c counts. */
 static void limit(struct message *message, const struct policy *policy, const struct plan *plan)
 {
-	if (message->act != ACT_FETCH)
-		return;
-	if (policy->max_size > 0 && message->octets > policy->max_size)
-		decide(message, ACT_LEAVE, WHY_TOO_BIG);
-	else if (policy->limit > 0 && plan->fetch >= policy->limit)
+	message->sift = message->act == ACT_FETCH && policy->filter != NULL;
+	if (message->act == ACT_FETCH && !message->sift && policy->limit > 0 &&
+	    plan->fetch >= policy->limit)
 		decide(message, ACT_LEAVE, WHY_LIMIT);
 }
 
@@ -139,12 +159,13 @@ static void count(struct plan *plan, const struct message *message)
 {
 	if (message->act == ACT_FETCH) {
 		plan->fetch++;
-		plan->octets += message->octets <= UINT64_MAX - plan->octets ? message->octets : 0;
+		if (!message->part && message->octets <= UINT64_MAX - plan->octets)
+			plan->octets += message->octets;
 	} else if (message->act == ACT_DELETE) {
 		plan->remove++;
 	} else if (message->why == WHY_KEPT) {
 		plan->kept++;
-	} else if (message->why == WHY_TOO_BIG) {
+	} else if (message->why == WHY_TOO_BIG || message->why == WHY_HEADER) {
 		plan->too_big++;
 	} else if (message->why == WHY_FAILED) {
 		plan->failed++;
@@ -172,6 +193,7 @@ static void judge_nameless(struct plan *plan, struct listing *listing, const str
 			decide(message, ACT_LEAVE, WHY_NO_UID);
 		else
 			decide(message, ACT_FETCH, WHY_NEW);
+		size_up(message, LARGE_NEW, policy);
 		limit(message, policy, plan);
 		count(plan, message);
 	}
@@ -191,19 +213,22 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 	}
 	for (uint32_t i = 0; i < listing->count; i++) {
 		struct message *message = &listing->messages[i];
-		bool exact = known[i] != NULL;
+		struct wire_span uid = listing_uid(listing, message);
+		enum large_state large = seen_large(seen, uid, message->octets);
 		struct seen_entry *entry = known[i];
+		bool exact = entry != NULL;
 
 		if (!exact)
-			entry = seen_take(seen, listing_uid(listing, message), 0, false);
+			entry = seen_take(seen, uid, 0, false);
 		message->since = 0;
 		if (message->uid_len == 0)
 			continue; /* when the others are known */
 		if (entry != NULL)
-			judge_known(message, i + 1, entry, exact, policy, now);
+			judge_known(message, i + 1, entry, exact, large, policy, now);
 		else
 			decide(message, ACT_FETCH, message->why); /* as take_exact found */
-		hesitate(message, listing_uid(listing, message), seen, policy, now);
+		size_up(message, large, policy);
+		hesitate(message, uid, seen, policy, now);
 		limit(message, policy, plan);
 		count(plan, message);
 	}
@@ -243,10 +268,12 @@ const char *plan_why_text(enum message_why why)
 		[WHY_KEPT] = "kept",
 		[WHY_EXPIRED] = "expired",
 		[WHY_TOO_BIG] = "too big",
+		[WHY_HEADER] = "too big, header is here",
 		[WHY_LIMIT] = "over the limit",
 		[WHY_FAILED] = "failed before",
 		[WHY_NO_UID] = "no UID",
 		[WHY_UNLISTED] = "not listed",
+		[WHY_FILTER] = "filtered",
 	};
 
 	return texts[why];

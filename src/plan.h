@@ -5,7 +5,8 @@
  *
  * A message is only ever deleted without being fetched when the journal has its UID *and* its
  * size, and no other message could be meant: UIDs are chosen by servers and senders, so a known
- * UID alone proves nothing (fetch again rather than lose).
+ * UID alone proves nothing (fetch again rather than lose).  Beyond that there are only those that
+ * the user wants to be deleted for their size.
  */
 #ifndef PLAN_H
 #define PLAN_H
@@ -20,7 +21,8 @@ struct plan {
 	uint64_t octets;                               /* of those to fetch */
 };
 
-/* Sets act, why, last, failures and since of every message of the listing.  now: wall clock, s. */
+/* Sets act, why, last, part, sift, failures and since of every message of the listing.  now: wall
+ * clock, s. */
 void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
                const struct policy *policy, uint64_t now);
 

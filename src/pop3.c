@@ -21,6 +21,7 @@
 #include "auth.h"
 
 #define MAX_CAPA_LINES 200
+#define TOP_OCTETS 4096  /* what a header weighs, roughly */
 #define SPARE_LINES 1000 /* a listing may be that much longer than STAT said */
 #define NO_REASON "the server gave no reason"
 
@@ -425,7 +426,7 @@ uint32_t pop3_awaited(const struct pop3 *p)
 {
 	const struct pop3_sent *sent = &p->queue[p->head];
 
-	return p->held > 0 && sent->verb == POP3_RETR ? sent->num : 0;
+	return p->held > 0 && (sent->verb == POP3_RETR || sent->verb == POP3_TOP) ? sent->num : 0;
 }
 
 /* A user who has said "on" gets no second try. */
@@ -441,6 +442,8 @@ int pop3_send(struct pop3 *p, enum pop3_verb verb, uint32_t num, uint64_t octets
 	struct str line = {.max = 64};
 	int rc;
 
+	if (verb == POP3_TOP && octets > TOP_OCTETS)
+		octets = TOP_OCTETS;
 	if (num > 0)
 		str_printf(&line, "%s %lu%s", verbs[verb].word, (unsigned long)num,
 		           verb == POP3_TOP ? " 0" : "");

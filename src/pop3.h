@@ -86,15 +86,16 @@ bool pop3_room(const struct pop3 *pop3);
 /* How many answers the server owes us. */
 unsigned pop3_owed(const struct pop3 *pop3);
 
-/* The message whose RETR waits for its answer first; 0 where it is another command, or none. */
+/* The message whose RETR or TOP waits for its answer first; 0 where it is another command, or
+ * none. */
 uint32_t pop3_awaited(const struct pop3 *pop3);
 
 /* True where the session failed while the server had several commands before it: then it may be
  * its pipelining that is broken, and a session in lock-step may go well. */
 bool pop3_was_ahead(const struct pop3 *pop3);
 
-/* Sends RETR num, TOP num 0, DELE num or QUIT (num 0).  octets: what the answer is expected to
- * weigh.  Needs pop3_room. */
+/* Sends RETR num, TOP num 0, DELE num or QUIT (num 0).  octets: what the message weighs.
+ * Needs pop3_room. */
 int pop3_send(struct pop3 *pop3, enum pop3_verb verb, uint32_t num, uint64_t octets,
               struct error *err);
 

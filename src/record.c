@@ -12,7 +12,9 @@
  *     V VERSION                        the first record, and nowhere else
  *     P KIND RUN PATH                  run RUN delivers to PATH from here on
  *     I TOKEN UID OCTETS PLACE         intent: this message is about to become visible there
- *     D TOKEN SINCE NUM                it is delivered: entry NUM, unless it has no UID
+ *     J TOKEN UID OCTETS PLACE         the same for its header alone
+ *     D TOKEN SINCE NUM                it is delivered: entry NUM, unless it has no UID or was a
+ *                                      header (then O, NUM 2)
  *     N TOKEN                          it is not: the intent is void
  *     S NUM UID OCTETS SINCE MISSING   entry NUM: delivered without an intent; also the snapshot
  *     M NUM MISSING                    entry NUM is not listed since MISSING; 0: it is back
@@ -21,6 +23,9 @@
  *     T UID OCTETS NUM                 an MDA was given this message NUM times; 0: forget it
  *     X UID OCTETS NUM SINCE           it failed NUM times, last at SINCE (0: perhaps by no
  *                                      fault of its own); NUM 0: forget it
+ *     O UID OCTETS NUM SINCE MISSING   it is too large to be fetched: 1: the user knows, 2: its
+ *                                      header is delivered, with the fingerprint SINCE; MISSING as
+ *                                      for entries; NUM 0: forget it
  *     H NUM OCTETS                     the text of entry NUM has this fingerprint (mark.h)
  *     A NUM SINCE TOKEN                the login TOKEN (manners.c) was refused NUM times in a row,
  *                                      last at SINCE; 0: it was not
@@ -62,8 +67,8 @@ static const struct field {
 
 /* A tag and its fields. */
 static const char *const forms[] = {
-	"Vn", "Pkrp", "Ituol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Xuons", "Hno",
-	"Anst", "Lns", "Z",
+	"Vn", "Pkrp", "Ituol", "Jtuol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Xuons",
+	"Ouonsm", "Hno", "Anst", "Lns", "Z",
 };
 
 static const char *form_of(char tag)

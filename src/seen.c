@@ -172,6 +172,13 @@ static void record_mark(struct seen *seen, uint64_t mark)
 		happen(seen, (struct record){.tag = 'H', .num = num, .octets = mark});
 }
 
+static void record_large(struct seen *seen, struct wire_span uid, uint64_t octets,
+                         enum large_state state, uint64_t mark)
+{
+	happen(seen, (struct record){.tag = 'O', .uid = uid, .octets = octets, .num = state,
+	                             .since = mark});
+}
+
 static void record_void(struct seen *seen, const char *token)
 {
 	happen(seen, (struct record){.tag = 'N', .token = span(token)});
@@ -245,10 +252,25 @@ int seen_intend(struct seen *seen, const struct spool *spools, size_t n, struct 
 {
 	forget_outdated(seen);
 	for (size_t i = 0; i < n; i++)
-		happen(seen, (struct record){.tag = 'I', .token = span(spools[i].token),
-		                             .uid = spools[i].uid, .octets = spools[i].octets,
-		                             .place = span(spools[i].place)});
+		happen(seen, (struct record){.tag = spools[i].part ? 'J' : 'I',
+		                             .token = span(spools[i].token), .uid = spools[i].uid,
+		                             .octets = spools[i].octets, .place = span(spools[i].place)});
 	return journal_sync(&seen->journal, err);
+}
+
+/* The message is delivered; or of one that is too large the header, with that fingerprint. */
+static void settle_safe(struct seen *seen, const struct spool *spool, bool intended, uint64_t now)
+{
+	if (intended)
+		record_safe(seen, spool->token, now);
+	else if (spool->uid.len > 0 && !spool->part)
+		happen(seen, (struct record){.tag = 'S', .num = seen->memory.set.count,
+		                             .uid = spool->uid, .octets = spool->octets,
+		                             .since = now});
+	if (spool->part)
+		record_large(seen, spool->uid, spool->octets, LARGE_HEADER, spool->mark);
+	else if (spool->uid.len > 0)
+		record_mark(seen, spool->mark);
 }
 
 int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
@@ -256,19 +278,12 @@ int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_
 {
 	forget_outdated(seen);
 	for (size_t i = 0; i < n; i++) {
-		const struct spool *spool = &spools[i];
-		bool intended = intents_have(&seen->memory.intents, span(spool->token));
+		bool intended = intents_have(&seen->memory.intents, span(spools[i].token));
 
-		if (spool->fate == SPOOL_SAFE && intended)
-			record_safe(seen, spool->token, now);
-		else if (spool->fate == SPOOL_SAFE && spool->uid.len > 0)
-			happen(seen, (struct record){.tag = 'S', .num = seen->memory.set.count,
-			                             .uid = spool->uid, .octets = spool->octets,
-			                             .since = now});
-		else if (spool->fate == SPOOL_VOID && intended)
-			record_void(seen, spool->token);
-		if (spool->fate == SPOOL_SAFE && spool->uid.len > 0)
-			record_mark(seen, spool->mark);
+		if (spools[i].fate == SPOOL_SAFE)
+			settle_safe(seen, &spools[i], intended, now);
+		else if (spools[i].fate == SPOOL_VOID && intended)
+			record_void(seen, spools[i].token);
 	}
 	return journal_sync(&seen->journal, err);
 }
@@ -350,6 +365,7 @@ void seen_take_begin(struct seen *seen)
 {
 	uidset_take_begin(&seen->memory.set);
 	tries_listing(&seen->memory.tries);
+	large_listing(&seen->memory.large);
 	seen->listed = true;
 }
 
@@ -372,23 +388,48 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
 	return unsynced(seen, err);
 }
 
-bool seen_recall(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t mark,
-                 uint64_t *since)
+static bool recall_header(struct seen *seen, const struct spool *spool)
+{
+	struct record r;
+
+	if (!large_recall(&seen->memory.large, spool->uid, spool->mark, &r))
+		return false;
+	happen(seen, r);
+	record_large(seen, spool->uid, spool->octets, LARGE_HEADER, spool->mark);
+	return true;
+}
+
+bool seen_recall(struct seen *seen, const struct spool *spool, uint64_t *since)
 {
 	const struct seen_entry *entry;
 	size_t num;
 
+	if (spool->part)
+		return recall_header(seen, spool);
 	forget_outdated(seen); /* it is recalled all the same */
-	entry = uidset_recall(&seen->memory.set, uid, mark, &num);
+	entry = uidset_recall(&seen->memory.set, spool->uid, spool->mark, &num);
 	if (entry == NULL)
 		return false;
 	if (num != UIDSET_RETIRED)
 		happen(seen, (struct record){.tag = 'F', .num = num});
-	happen(seen, (struct record){.tag = 'S', .num = seen->memory.set.count, .uid = uid,
-	                             .octets = octets, .since = entry->since});
-	record_mark(seen, mark);
+	happen(seen, (struct record){.tag = 'S', .num = seen->memory.set.count, .uid = spool->uid,
+	                             .octets = spool->octets, .since = entry->since});
+	record_mark(seen, spool->mark);
 	*since = entry->since;
 	return true;
+}
+
+enum large_state seen_large(struct seen *seen, struct wire_span uid, uint64_t octets)
+{
+	large_listed(&seen->memory.large, uid, octets);
+	return large_state(&seen->memory.large, uid, octets);
+}
+
+int seen_told_large(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err)
+{
+	if (uid.len > 0)
+		record_large(seen, uid, octets, LARGE_TOLD, 0);
+	return unsynced(seen, err);
 }
 
 /* What is to be noted of an entry after a whole listing. */
@@ -416,6 +457,9 @@ int seen_missing(struct seen *seen, uint64_t now, struct error *err)
 		miss(seen, num, now);
 	for (size_t num = 0; tries_vanished(&seen->memory.tries, &num, &r);)
 		happen(seen, r);
+	for (size_t num = 0; num < seen->memory.large.set.count; num++)
+		if (large_missed(&seen->memory.large, num, now, FORGET_AFTER, &r))
+			happen(seen, r);
 	return unsynced(seen, err);
 }
 
@@ -423,7 +467,8 @@ int seen_missing(struct seen *seen, uint64_t now, struct error *err)
 static bool is_stale(const struct seen *seen)
 {
 	const struct uidset *set = &seen->memory.set;
-	uint64_t live = set->live + uidset_marked(set); /* each an S or a D, and an H */
+	uint64_t live = set->live + uidset_marked(set) /* each an S or a D, and an H */
+	                + seen->memory.large.set.live;
 
 	return seen->journal.records > live + live / 2 + 1000;
 }

@@ -41,8 +41,9 @@ int seen_begin(struct seen *seen, const char *kind, const char *path, const char
 /* The deliveries of these spools are about to become visible (one write, one sync). */
 int seen_intend(struct seen *seen, const struct spool *spools, size_t n, struct error *err);
 
-/* Records the fate of these spools (one write, one sync): SAFE ones are delivered from now on,
- * VOID ones never were, UNSURE ones stay open.  Works with and without an intent. */
+/* Records the fate of these spools (one write, one sync): SAFE ones are delivered from now on, or
+ * their headers are (spool.part); VOID ones never were, UNSURE ones stay open.  Works with and
+ * without an intent. */
 int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
                 struct error *err);
 
@@ -61,8 +62,13 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct e
 /* A message that was fetched, for its UID proves nothing: true where by its text it is one that was
  * delivered, and no message of the listing is that for certain.  Then it has these octets from now
  * on, and counts as listed; since: when it was delivered, s.  Not synced. */
-bool seen_recall(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t mark,
-                 uint64_t *since);
+bool seen_recall(struct seen *seen, const struct spool *spool, uint64_t *since);
+
+/* A message of the listing that is too large to be fetched: what was done with it before. */
+enum large_state seen_large(struct seen *seen, struct wire_span uid, uint64_t octets);
+
+/* The user was told that it stays where it is.  Not synced. */
+int seen_told_large(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err);
 
 /* Entries that the listing did not have: noted, and forgotten when they are missing for 30 days
  * (servers in trouble list nothing and come back).  A listing that was cut short is not to be

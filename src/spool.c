@@ -22,7 +22,7 @@
 
 #include "file.h"
 
-#define FRONT 1536          /* From_ line and Received: header; each part is bounded below */
+#define FRONT 1792          /* From_ line and our headers; each part is bounded below */
 #define TEXT 65536          /* what gathers before it is written */
 #define TAIL 16             /* a held "From", a LF, an empty line */
 #define SLICE (TEXT / 2)    /* quoting can add a fifth: a slice always fits half a buffer */
@@ -69,6 +69,20 @@ static size_t put_received(const struct spool_style *style, const struct spool *
 	              size);
 }
 
+/* Says that this is not the whole message: of the UID only what a header may have. */
+static size_t put_partial(const struct spool *spool, char *to, size_t size)
+{
+	char uid[80];
+	size_t n = 0;
+
+	for (; n < spool->uid.len && n + 1 < sizeof uid; n++)
+		uid[n] = spool->uid.p[n] > ' ' && spool->uid.p[n] < 0x7f ? spool->uid.p[n] : '?';
+	uid[n] = '\0';
+	return fitted(snprintf(to, size, "X-Mailhaul-Partial: header only; the message (%llu octets)"
+	                       " stays\n\ton the server as UID %s\n",
+	                       (unsigned long long)spool->octets, uid), size);
+}
+
 /* Makes the front and moves it against the text.  Returns where it begins. */
 static char *make_front(struct spooler *pen)
 {
@@ -83,6 +97,8 @@ static char *make_front(struct spooler *pen)
 		n += put_from_line(pen->spool, &now, front, FRONT / 3);
 	if (pen->style->received)
 		n += put_received(pen->style, pen->spool, &now, front + n, FRONT - n);
+	if (pen->spool->part)
+		n += put_partial(pen->spool, front + n, FRONT - n);
 	return memcpy(pen->buf + FRONT - n, front, n);
 }
 

@@ -36,6 +36,7 @@ enum spool_fate {
 struct spool {
 	uint32_t num;              /* the server's message number */
 	uint64_t octets;           /* its size by LIST */
+	bool part;                 /* it is the header alone: the message stays on the server */
 	struct wire_span uid;      /* foreign: the listing's */
 	char token[SPOOL_TOKEN + 1];
 	char sender[256];          /* by wire_sender */

@@ -307,7 +307,7 @@ static void condemn_liar(struct supervisor *s, struct slot *slot, const char *wh
 static void answer(struct supervisor *s, struct slot *slot, const struct error *how)
 {
 	struct event event = {.kind = EVENT_MDA_DONE, .error = how->kind,
-	                      .one_message = how->one_message};
+	                      .one_message = how->one_message, .num = slot->mda.code};
 	struct pollfd room = {.fd = slot->link, .events = POLLOUT};
 	struct error err;
 
@@ -321,18 +321,21 @@ static void answer(struct supervisor *s, struct slot *slot, const struct error *
 		condemn(s, slot, &err); /* it would wait for ever */
 }
 
-/* A worker asks for its MDA: one at a time, with a message, and only where there is one. */
+/* A worker asks for its MDA or filter: one at a time, with a message, and only where there is
+ * one. */
 static void ask_mda(struct supervisor *s, struct slot *slot, const struct event *event,
                     int message)
 {
 	const struct account *account = &s->accounts[slot->i];
+	bool any = event->kind == EVENT_FILTER ? account->policy.filter != NULL
+	                                       : account->target.mda || account->target.mda_shell;
 	struct error err = {0};
 
-	if (message == -1 || slot->mda.child.pid ||
-	    (!account->target.mda && !account->target.mda_shell)) {
+	if (message == -1 || slot->mda.child.pid || !any) {
 		condemn_liar(s, slot, "asked for what it may not have");
 	} else if (s->stop_at) {
-		error_set(&err, ERR_STOP, "stopped before the MDA was run");
+		error_set(&err, ERR_STOP, "stopped before the %s was run",
+		          event->kind == EVENT_FILTER ? "filter" : "MDA");
 		answer(s, slot, &err);
 	} else if (mda_start(&slot->mda, account, event, message, &err) == -1) {
 		answer(s, slot, &err);
@@ -349,7 +352,8 @@ static void reap_mda(struct supervisor *s, struct slot *slot)
 	if (!mda_reap(&slot->mda, &verdict, said))
 		return;
 	if (verdict.kind == ERR_NONE && said[0]) {
-		snprintf(note.text, sizeof(note.text), "MDA '%s' said: %s", slot->mda.name, said);
+		snprintf(note.text, sizeof(note.text), "%s '%s' said: %s",
+		         slot->mda.filter ? "filter" : "MDA", slot->mda.name, said);
 		report_event(s->report, slot->i, &note);
 	}
 	answer(s, slot, &verdict);
@@ -381,7 +385,7 @@ static bool hear(struct supervisor *s, struct slot *slot)
 			slot->heard += (event.num < MAX_BUSY_S ? event.num : MAX_BUSY_S) * 1000;
 		if (event.kind == EVENT_DONE)
 			slot->done = true;
-		if (event.kind != EVENT_MDA)
+		if (event.kind != EVENT_MDA && event.kind != EVENT_FILTER)
 			report_event(s->report, slot->i, &event);
 		else if (slot->pid) /* else nobody is left to journal what would be delivered */
 			ask_mda(s, slot, &event, fd);

@@ -25,6 +25,7 @@ struct seen_entry {
 	                   * its own: the text will tell */
 	bool outdated;    /* set by plan: its message is another one by now and is fetched again, so
 	                   * the entry is forgotten before that one's delivery is recorded */
+	bool part;        /* of an intent: the header alone is delivered, and large.h takes it */
 	uint64_t mark;    /* fingerprint of its text (mark.h); 0: not known */
 	uint16_t uid_len; /* at most WIRE_MAX_UID */
 	char uid[];       /* not NUL-terminated */

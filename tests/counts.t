@@ -74,6 +74,9 @@ start_load -n 300 -s 3000 -d 20
 ok "300 messages, deleted" fetch "maildir = $work/box"
 same "all of them" "$(tally 2) $(tally 3) $(tally 5)" "300 300 quit"
 at_most "flights" "$(tally 1)" 6 # 5: CAPA, AUTH, the lists, RETR, DELE with QUIT
+ok "300 messages, all by way of a filter" fetch "maildir = $work/box" "filter = true"
+same "all of them" "$(tally 2) $(tally 3) $(tally 5)" "300 300 quit"
+at_most "flights" "$(tally 1)" 9 # 7: the headers, and a RETR follows each answer of the filter
 ok "300 messages, kept" fetch "maildir = $work/box" "keep = yes"
 at_most "flights" "$(tally 1)" 6 # 5
 stop_load

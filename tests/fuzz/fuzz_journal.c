@@ -158,6 +158,8 @@ static void check_rest(struct model *m, struct seen *seen)
 	struct error err = {0};
 	uint64_t times, since;
 
+	for (size_t i = 0; i < m->nlarge; i++)
+		CHECK(seen_large(seen, m->large[i].uid, m->large[i].octets) == m->large[i].num);
 	CHECK(seen_lock_step(seen, NOW) == (m->broke >= 2 && NOW < m->broke_at + FORGET_AFTER));
 	for (size_t i = 0; i < m->ntries; i++) {
 		struct model_tries *tries = &m->tries[i];
@@ -216,6 +218,7 @@ static void deliver(struct model *m, struct seen *seen, unsigned fates)
 
 	if (fates & 16 && m->count > 0)
 		spools[0].uid = m->entries[0].uid;
+	spools[0].part = fates & 128 && spools[0].uid.len > 0;
 	CHECK(seen_begin(seen, r.kind.p, r.path.p, r.run.p, &err) == 0 && model_apply(m, &r));
 	for (int i = 0; i < 2; i++)
 		memcpy(spools[i].token, tokens[i], sizeof tokens[i]);
@@ -223,6 +226,7 @@ static void deliver(struct model *m, struct seen *seen, unsigned fates)
 	for (int i = 0; i < 2; i++) {
 		r = (struct record){.tag = 'I', .token = span(tokens[i]), .uid = spools[i].uid,
 		                    .octets = spools[i].octets, .since = NOW};
+		r.tag = spools[i].part ? 'J' : 'I';
 		r.place = i == 0 ? span("1:2 3%") : span("");
 		CHECK(model_apply(m, &r));
 		spools[i].fate = fates >> 2 * i & 3;
@@ -230,7 +234,7 @@ static void deliver(struct model *m, struct seen *seen, unsigned fates)
 		r.num = m->count;
 		if (spools[i].fate == SPOOL_SAFE || spools[i].fate == SPOOL_VOID)
 			CHECK(model_apply(m, &r));
-		if (spools[i].fate == SPOOL_SAFE && spools[i].uid.len > 0)
+		if (spools[i].fate == SPOOL_SAFE && spools[i].uid.len > 0 && !spools[i].part)
 			m->entries[m->count - 1].mark = spools[i].mark;
 	}
 	CHECK(seen_settle(seen, spools, 2, NOW, &err) == 0);
@@ -266,7 +270,9 @@ static void forget_one(struct model *m, struct seen *seen, unsigned which)
 		r.uid = e->uid;
 		r.octets = e->octets + 1;
 		r.since = e->since;
-		CHECK(seen_recall(seen, e->uid, r.octets, e->mark, &since) && since == e->since);
+		CHECK(seen_recall(seen, &(struct spool){.uid = e->uid, .octets = r.octets,
+		                                        .mark = e->mark}, &since) &&
+		      since == e->since);
 		CHECK(model_apply(m, &r));
 		m->entries[r.num].mark = e->mark;
 	} else {
@@ -287,6 +293,22 @@ static void list_tries(struct model *m, struct seen *seen, unsigned which)
 			seen_failures(seen, tries->uid, tries->octets, &since);
 		else
 			model_drop_tries(m, tries);
+	}
+}
+
+static void list_large(struct model *m, struct seen *seen, unsigned which)
+{
+	for (size_t i = m->nlarge; i-- > 0;) {
+		struct model_large *large = &m->large[i];
+
+		if (which >> large->octets % 8 & 1) {
+			CHECK(seen_large(seen, large->uid, large->octets) == large->num);
+			large->missing = 0;
+		} else if (large->missing == 0) {
+			large->missing = NOW;
+		} else if (large->missing < NOW && NOW - large->missing > FORGET_AFTER) {
+			*large = m->large[--m->nlarge];
+		}
 	}
 }
 
@@ -311,6 +333,7 @@ static void list_some(struct model *m, struct seen *seen, unsigned which)
 		}
 	}
 	list_tries(m, seen, which);
+	list_large(m, seen, which);
 	CHECK(seen_missing(seen, NOW, &err) == 0);
 }
 
@@ -325,6 +348,9 @@ static void make_stale(const struct model *m, struct seen *seen)
 			return;
 	for (size_t i = 0; i < m->ntries; i++)
 		if (is_same_span(m->tries[i].uid, span("many")))
+			return;
+	for (size_t i = 0; i < m->nlarge; i++)
+		if (is_same_span(m->large[i].uid, span("many")))
 			return;
 	for (size_t i = 0; i < MANY; i++)
 		spools[i] = (struct spool){.octets = i, .uid = {"many", 4}, .fate = SPOOL_SAFE};
@@ -377,6 +403,10 @@ static void learn(struct model *m, struct seen *seen, unsigned fates)
 	else
 		CHECK(seen_attempt(seen, r.uid, r.octets, &attempt, &err) == 0 && attempt == r.num);
 	CHECK(model_apply(m, &r));
+	if (fates & 64) {
+		r = (struct record){.tag = 'O', .num = 1, .uid = {"first", 5}, .octets = 7};
+		CHECK(seen_told_large(seen, r.uid, r.octets, &err) == 0 && model_apply(m, &r));
+	}
 	if (m->broke == UINT32_MAX - 1)
 		return;
 	CHECK(seen_pipelining(seen, broke, NOW, &err) == 0);
@@ -440,6 +470,13 @@ static void reopen(void)
 
 		same = model_tries(&again, tries->tag, tries->uid, tries->octets);
 		CHECK(same != NULL && same->num == tries->num && same->since == tries->since);
+	}
+	CHECK(again.nlarge == model.nlarge);
+	for (size_t i = 0; i < model.nlarge; i++) {
+		const struct model_large *large = &model.large[i], *same;
+
+		same = model_large(&again, large->uid, large->octets);
+		CHECK(same != NULL && same->num == large->num && same->missing == large->missing);
 	}
 	seen_close(&seen, false);
 	free(again.bytes);

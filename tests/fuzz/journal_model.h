@@ -24,13 +24,19 @@ struct model_intent {
 	struct wire_span token, place, uid;
 	uint64_t octets;
 	size_t block;
-	bool open;
+	bool part, open;
 	enum spool_fate fate;
 };
 
 struct model_block {
 	struct wire_span kind, path, run;
 	bool closed;
+};
+
+/* Too large to be fetched: told, or its header delivered. */
+struct model_large {
+	struct wire_span uid;
+	uint64_t octets, num, missing;
 };
 
 /* How often an MDA was given a message, or how often it failed and when. */
@@ -51,7 +57,8 @@ struct model {
 	struct model_intent intents[MODEL_MAX];
 	struct model_block blocks[MODEL_MAX];
 	struct model_tries tries[MODEL_MAX];
-	size_t count, nintents, nblocks, ntries;
+	struct model_large large[MODEL_MAX];
+	size_t count, nintents, nblocks, ntries, nlarge;
 	uint64_t broke, broke_at; /* pipelining */
 	uint64_t refused, refused_at, pause, last;
 	struct wire_span login;
@@ -106,6 +113,32 @@ static inline void model_drop_tries(struct model *m, struct model_tries *tries)
 		*tries = m->tries[--m->ntries];
 }
 
+static inline struct model_large *model_large(struct model *m, struct wire_span uid,
+                                              uint64_t octets)
+{
+	for (size_t i = 0; i < m->nlarge; i++)
+		if (m->large[i].octets == octets && is_same_span(m->large[i].uid, uid))
+			return &m->large[i];
+	return NULL;
+}
+
+static inline bool model_size_up(struct model *m, struct model_large now)
+{
+	struct model_large *large = model_large(m, now.uid, now.octets);
+
+	if (now.uid.len == 0 || now.num > 2)
+		return false;
+	if (large != NULL)
+		*large = m->large[--m->nlarge];
+	if (now.num > 0)
+		m->large[m->nlarge++] = now;
+	if (now.num == 2) {
+		model_drop_tries(m, model_tries(m, 'T', now.uid, now.octets));
+		model_drop_tries(m, model_tries(m, 'X', now.uid, now.octets));
+	}
+	return true;
+}
+
 /* True where the record's number is the next one. */
 static inline bool model_is_next(struct model *m, const struct record *r)
 {
@@ -119,6 +152,7 @@ static inline bool model_add(struct model *m, struct wire_span uid, uint64_t oct
 {
 	model_drop_tries(m, model_tries(m, 'T', uid, octets));
 	model_drop_tries(m, model_tries(m, 'X', uid, octets));
+	model_size_up(m, (struct model_large){uid, octets, 0, 0});
 	m->entries[m->count++] = (struct model_entry){.uid = uid, .octets = octets, .since = r->since,
 	                                              .missing = r->missing, .live = uid.len > 0};
 	return true;
@@ -128,6 +162,8 @@ static inline bool model_deliver(struct model *m, const struct record *r)
 {
 	const struct model_intent *intent = model_is_next(m, r) ? model_close(m, r->token) : NULL;
 
+	if (intent != NULL && intent->part)
+		return model_size_up(m, (struct model_large){intent->uid, intent->octets, 2, 0});
 	return intent != NULL && model_add(m, intent->uid, intent->octets, r);
 }
 
@@ -151,10 +187,14 @@ static inline bool model_try(struct model *m, const struct record *r)
 
 static inline bool model_intend(struct model *m, const struct record *r)
 {
+	bool part = r->tag == 'J';
+
 	if (m->nblocks == 0 || m->blocks[m->nblocks - 1].closed || r->token.len != SPOOL_TOKEN)
 		return false;
+	if (part && r->uid.len == 0)
+		return false;
 	m->intents[m->nintents++] = (struct model_intent){
-		r->token, r->place, r->uid, r->octets, m->nblocks - 1, true, SPOOL_UNSURE};
+		r->token, r->place, r->uid, r->octets, m->nblocks - 1, part, true, SPOOL_UNSURE};
 	return true;
 }
 
@@ -171,6 +211,7 @@ static inline bool model_apply(struct model *m, const struct record *r)
 		m->blocks[m->nblocks++] = (struct model_block){r->kind, r->path, r->run, false};
 		return true;
 	case 'I':
+	case 'J':
 		return model_intend(m, r);
 	case 'D':
 		return model_deliver(m, r);
@@ -203,6 +244,8 @@ static inline bool model_apply(struct model *m, const struct record *r)
 	case 'T':
 	case 'X':
 		return model_try(m, r);
+	case 'O':
+		return model_size_up(m, (struct model_large){r->uid, r->octets, r->num, r->missing});
 	case 'Z':
 		model_close_all(m);
 		return true;
@@ -213,7 +256,7 @@ static inline bool model_apply(struct model *m, const struct record *r)
 
 static inline void model_begin(struct model *m, const char *file, size_t len, bool salvage)
 {
-	m->count = m->nintents = m->nblocks = m->ntries = m->good = 0;
+	m->count = m->nintents = m->nblocks = m->ntries = m->nlarge = m->good = 0;
 	m->broke = m->broke_at = 0;
 	m->refused = m->refused_at = m->pause = m->last = 0;
 	m->login = (struct wire_span){0};

@@ -240,6 +240,92 @@ static void test_row(const struct row *row)
 	seen_close(&seen, true);
 }
 
+/* What is too large, and that a header alone is never taken for a message. */
+static void test_large(void)
+{
+	static const struct {
+		const char *name;
+		enum large_state state; /* of the large message */
+		bool whole;             /* one of its UID and size was delivered, too */
+		int oversize;
+		uint64_t max_size, keep;
+		enum message_act act;
+		enum message_why why;
+		bool part;
+	} cases[] = {
+		{"left", LARGE_NEW, false, OVERSIZE_LEAVE, 10, 0, ACT_LEAVE, WHY_TOO_BIG, false},
+		{"left and told", LARGE_TOLD, false, OVERSIZE_LEAVE, 10, 0, ACT_LEAVE, WHY_TOO_BIG, false},
+		{"deleted", LARGE_NEW, false, OVERSIZE_DELETE, 10, KEEP_FOREVER, ACT_DELETE, WHY_TOO_BIG,
+		 false},
+		{"deleted, its header is here", LARGE_HEADER, false, OVERSIZE_DELETE, 10, 0, ACT_DELETE,
+		 WHY_TOO_BIG, false},
+		{"its header", LARGE_NEW, false, OVERSIZE_HEADERS, 10, 0, ACT_FETCH, WHY_TOO_BIG, true},
+		{"its header, after it was left", LARGE_TOLD, false, OVERSIZE_HEADERS, 10, 0, ACT_FETCH,
+		 WHY_TOO_BIG, true},
+		{"its header once, no keep", LARGE_HEADER, false, OVERSIZE_HEADERS, 10, 0, ACT_LEAVE,
+		 WHY_HEADER, false},
+		{"its header once, and then leave", LARGE_HEADER, false, OVERSIZE_LEAVE, 10, 0, ACT_LEAVE,
+		 WHY_HEADER, false},
+		{"whole, as max_size grew", LARGE_HEADER, false, OVERSIZE_HEADERS, 20, 0, ACT_FETCH,
+		 WHY_NEW, false},
+		{"whole, as there is none", LARGE_HEADER, false, OVERSIZE_LEAVE, 0, 0, ACT_FETCH, WHY_NEW,
+		 false},
+		{"delivered, not its twin", LARGE_NEW, true, OVERSIZE_HEADERS, 10, 0, ACT_DELETE,
+		 WHY_EXPIRED, false},
+		{"delivered, or its twin", LARGE_HEADER, true, OVERSIZE_HEADERS, 20, 0, ACT_FETCH,
+		 WHY_CHANGED, false},
+		{"delivered, or its twin, keep", LARGE_HEADER, true, OVERSIZE_HEADERS, 20, KEEP_FOREVER,
+		 ACT_FETCH, WHY_CHANGED, false},
+		{"delivered, or its twin, too large", LARGE_HEADER, true, OVERSIZE_HEADERS, 10, 0,
+		 ACT_LEAVE, WHY_HEADER, false},
+	};
+	static const struct row row = {"", {{0}}, {{"a", 15}}, .want = ""};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct policy policy = {.keep = cases[i].keep, .max_size = cases[i].max_size,
+		                        .oversize = cases[i].oversize};
+		struct spool header = {.uid = {"a", 1}, .octets = 15, .part = true, .fate = SPOOL_SAFE};
+		struct seen *seen = fresh_journal();
+		struct listing listing;
+		const struct message *message;
+		struct error err = {0};
+		struct plan plan;
+
+		if (cases[i].whole)
+			remember(seen, "a", 15, NOW - DAY, 0);
+		if (cases[i].state == LARGE_HEADER)
+			seen_settle(seen, &header, 1, NOW, &err);
+		else if (cases[i].state == LARGE_TOLD)
+			seen_told_large(seen, header.uid, 15, &err);
+		listing_of(&row, &listing);
+		plan_make(&plan, &listing, seen, &policy, NOW);
+		message = listing_message(&listing, 1);
+		EQUAL(message->act, cases[i].act, cases[i].name);
+		EQUAL(message->why, cases[i].why, cases[i].name);
+		EQUAL(message->part, cases[i].part, cases[i].name);
+		listing_free(&listing);
+		seen_close(&seen, true);
+	}
+}
+
+/* With a filter nothing is limited here, for it may leave some. */
+static void test_filter(void)
+{
+	static const struct row row = {"", {{0}}, {{"a", 15}, {"b", 10}, {NULL, 9}}, .want = ""};
+	struct policy policy = {.max_size = 12, .limit = 1, .filter = (char *)"true"};
+	struct seen *seen = fresh_journal();
+	struct listing listing;
+	struct plan plan;
+
+	listing_of(&row, &listing);
+	plan_make(&plan, &listing, seen, &policy, NOW);
+	OK(!listing_message(&listing, 1)->sift, "what is too large is not shown to it");
+	OK(listing_message(&listing, 2)->sift && listing_message(&listing, 3)->sift, "others are");
+	EQUAL(plan.fetch, 2, "all that it may take");
+	listing_free(&listing);
+	seen_close(&seen, true);
+}
+
 /* One that failed waits longer each time, and comes after the others; where it may not have been
  * its fault it need not wait. */
 static void test_failed_before(void)
@@ -411,6 +497,8 @@ int main(void)
 		return 1;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		test_row(&rows[i]);
+	test_large();
+	test_filter();
 	test_failed_before();
 	test_broken_session();
 	test_replaced();

@@ -39,6 +39,11 @@ static const struct {
 	 {.tag = 'A', .num = 3, .since = 1700000000, .token = SPAN("0123456789abcdef123")}},
 	{"let in", "243f8db2 A 0 0 -\n", {.tag = 'A'}},
 	{"pause", "6051bac9 L 300 1700000000\n", {.tag = 'L', .num = 300, .since = 1700000000}},
+	{"intent of a header", "d41ff3a3 J 0123456789ab0123456789ab u 5000 x\n",
+	 {.tag = 'J', .token = SPAN("0123456789ab0123456789ab"), .uid = SPAN("u"), .octets = 5000,
+	  .place = SPAN("x")}},
+	{"too large", "cfdc756e O u 5000 2 77 1700000000\n",
+	 {.tag = 'O', .uid = SPAN("u"), .octets = 5000, .num = 2, .since = 77, .missing = 1700000000}},
 	{"settled", "b42d663b Z\n", {.tag = 'Z'}},
 };
 
