@@ -75,6 +75,12 @@ static void look(struct witness *w)
 		witness_files(w, stage_path("mail/out"));
 }
 
+/* True where no message goes from the server. */
+static bool stays(void)
+{
+	return scene->keep || scene->headers;
+}
+
 static unsigned count_gone(const char *gone)
 {
 	unsigned n = 0;
@@ -126,7 +132,7 @@ static void check_status(const char *step, int status, const struct witness *w, 
 	else if (status != 0 && words[0] == '\0' && !mute && !is_kill(step))
 		blame(STATUS, "status %d without a word", status);
 	for (unsigned i = 0; status == 0 && i < messages; i++)
-		if (w->copies[i] == 0 || (!scene->keep && gone[i] != 'D'))
+		if (w->copies[i] == 0 || (!stays() && gone[i] != 'D'))
 			blame(STATUS, "status 0, but message %u is not %s", i + 1,
 			      w->copies[i] == 0 ? "here" : "deleted");
 	free(words);
@@ -220,7 +226,7 @@ static void check_end(void)
 		blame(DOUBLED, "%u copies too many", more);
 	if (w.blanks > 0 && !(playing->variant % 2 == 1))
 		blame(PARTIAL, "%u empty lines in the mbox", w.blanks);
-	if (count_gone(gone) != (scene->keep ? 0 : messages))
+	if (count_gone(gone) != (stays() ? 0 : messages))
 		blame(ORPHANED, "%u of %u are deleted on the server", count_gone(gone), messages);
 	if (scene->place == MDA)
 		check_deliveries();
@@ -243,7 +249,7 @@ static void run_well(const char *which)
 	else if (status != 0 || words[0] != '\0')
 		blame(STATUS, "the %s run: status %d: %s", which, status, words);
 	stage_gone(gone);
-	if (!scene->keep && count_gone(gone) != messages)
+	if (!stays() && count_gone(gone) != messages)
 		blame(ORPHANED, "%u of %u are deleted after the %s run", count_gone(gone), messages, which);
 	free(words);
 }

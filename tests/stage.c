@@ -167,7 +167,7 @@ char *stage_log(void)
 
 static void start_server(const char *mailbox)
 {
-	const char *const common = "capa PIPELINING\ncapa UIDL\ncapa USER\n";
+	const char *const common = "capa PIPELINING\ncapa UIDL\ncapa TOP\ncapa USER\n";
 	char *script, *argv[] = {(char *)pop3d, (char *)"-p", in("port"), in("script"), NULL};
 	char *extract[] = {(char *)pop3d, (char *)"-x", in("texts"), in("script"), NULL};
 	int n = asprintf(&script, "%spersist %s\n%s", common, in("gone"), mailbox);
@@ -240,8 +240,9 @@ static void write_config(void)
 	else
 		snprintf(place, sizeof place, "mda = %s mda %s", self, in("mail/out"));
 	n = asprintf(&text, "[work]\nhost = 127.0.0.1\nport = %u\nuser = joe\npassword = secret\n"
-	             "tls = off\ntimeout = 10\nkeep = %s\npipelining = %s\n%s\n", port,
-	             scene->keep ? "yes" : "no", scene->lock_step ? "off" : "auto", place);
+	             "tls = off\ntimeout = 10\nkeep = %s\npipelining = %s\n%s%s\n", port,
+	             scene->keep ? "yes" : "no", scene->lock_step ? "off" : "auto",
+	             scene->headers ? "max_size = 1\noversize = headers\n" : "", place);
 	if (n == -1)
 		die("no memory");
 	write_file(in("config"), text, (size_t)n);

@@ -20,6 +20,7 @@ struct scene {
 	enum place place;
 	bool keep;           /* messages stay on the server */
 	bool lock_step;      /* without pipelining */
+	bool headers;        /* all is too big: headers alone are delivered, and the messages stay */
 	const char *mailbox; /* lines for pop3d that make it */
 	const char *earlier; /* lines for pop3d that make an earlier mailbox, fetched before all
 	                      * points so that the journal has a past; NULL: none */

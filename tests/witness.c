@@ -3,7 +3,8 @@
  * witness.c - says which messages are there.
  *
  * A text counts as a message only if it is that message's, byte for byte; in front of it a
- * Received: header of three lines may stand, which is not looked at.  In an mbox each line that
+ * Received: header of three lines may stand, which is not looked at, and what mailhaul says of a
+ * message of which that is the header alone.  In an mbox each line that
  * begins with "From " begins a message (mboxrd quotes all others), must stand behind an empty line
  * or at the start, and an empty line ends its message.  More of these is no damage, but counted.
  */
@@ -86,13 +87,14 @@ static void find_odd(struct witness *w, const char *why, const char *where, stru
 		         t.len, t.p);
 }
 
-static struct text without_received(struct text t)
+static struct text without_field(struct text t, const char *name, int lines)
 {
 	const char *end = t.p;
+	size_t len = strlen(name);
 
-	if (t.len < 15 || memcmp(t.p, "Received: from ", 15) != 0)
+	if (t.len < len || memcmp(t.p, name, len) != 0)
 		return t;
-	for (int line = 0; line < 3 && end; line++) {
+	for (int line = 0; line < lines && end; line++) {
 		end = memchr(end, '\n', t.len - (size_t)(end - t.p));
 		end = end ? end + 1 : NULL;
 	}
@@ -101,6 +103,11 @@ static struct text without_received(struct text t)
 		t.p += end - t.p;
 	}
 	return t;
+}
+
+static struct text without_received(struct text t)
+{
+	return without_field(without_field(t, "Received: from ", 3), "X-Mailhaul-Partial: ", 2);
 }
 
 static bool count_message(struct witness *w, const struct text *texts, struct text t)
