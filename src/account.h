@@ -35,6 +35,7 @@ enum pipelining { PIPELINING_AUTO, PIPELINING_ON, PIPELINING_OFF };
 enum oversize { OVERSIZE_LEAVE, OVERSIZE_HEADERS, OVERSIZE_DELETE };
 
 #define KEEP_FOREVER UINT64_MAX
+#define COMPLAIN_TIME (UINT64_C(1) << 63)
 
 /* What is done instead of fetching. */
 enum look_mode {
@@ -95,6 +96,8 @@ struct policy {
 	char *filter;      /* a command that sees the header and decides; NULL: none */
 	uint64_t limit;    /* messages fetched in one run; 0: any */
 	bool retry;        /* messages that failed before need not wait */
+	uint64_t complain_after; /* the outage's so many-th failure; with COMPLAIN_TIME, so many
+	                          * seconds of it; 0: each failure is told */
 };
 
 struct account {

@@ -43,6 +43,8 @@ struct error {
 	enum error_kind kind;
 	int sys;             /* errno behind it, or 0 */
 	bool one_message;    /* this message alone is affected: say so and go on with the next */
+	bool outage;         /* waiting may help, whatever the kind: the server cannot be reached */
+	bool waiting;        /* nothing was tried: another run, or a pause, is in the way */
 	char text[512];      /* for people; no code ever compares it */
 };
 

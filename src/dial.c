@@ -91,8 +91,11 @@ static int no_address(const struct place *to, int rc, struct error *err)
 	                   : to->family == AF_INET6 ? ", or has no IPv6 address"
 	                                            : "";
 
-	if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
-		return error_set(err, ERR_NOHOST, "host %s is unknown%s", to->host, lack);
+	if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY) {
+		error_set(err, ERR_NOHOST, "host %s is unknown%s", to->host, lack);
+		err->outage = true; /* so says many a network that is not up yet, or a hotel's */
+		return -1;
+	}
 	if (rc == EAI_SYSTEM)
 		return error_sys(err, ERR_TEMP, "looking up %s", to->host);
 	return error_set(err, ERR_TEMP, "looking up %s: %s", to->host, gai_strerror(rc));
@@ -259,11 +262,13 @@ static int run(struct race *race, struct error *err)
 	for (size_t i = 0; winner == -1 && i < race->begun; i++)
 		if (race->polls[i].fd != -1)
 			note_failure(race, i, ETIMEDOUT);
-	if (winner == -1)
+	if (winner == -1) {
 		error_set(err, race->refused && race->tried.len ? ERR_UNAVAILABLE : ERR_TEMP,
 		          "cannot connect to %s port %llu%s%s (%s)", to->host,
 		          (unsigned long long)to->port, to->source ? " from " : "",
 		          to->source ? to->source : "", race->tried.len ? race->tried.s : "no time left");
+		err->outage = true;
+	}
 	return winner;
 }
 

@@ -23,7 +23,8 @@ enum event_kind {
 	EVENT_FAILED,   /* error + text: one message failed, the others go on.  level: NOTE_INFO where
 	                 * an earlier run has said so */
 	EVENT_DONE,     /* num = delivered, bytes, kept, deleted, failed: the account's last word */
-	EVENT_ERROR,    /* error + text: the account failed; EVENT_DONE follows */
+	EVENT_ERROR,    /* error + text: the account failed; EVENT_DONE follows.  level: NOTE_INFO where
+	                 * those who do not look on need not hear it */
 	EVENT_MDA,      /* a request: run the MDA on the descriptor that comes along.
 	                 * bytes = size, kept = octets by LIST, total = which attempt (0: it does not
 	                 * count), level = 1 where it is a header alone, text = "SENDER\nUID" */

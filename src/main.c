@@ -342,6 +342,7 @@ static int fetch(const struct arguments *args, uint64_t jobs, struct selection *
 		.quiet = args->quiet,
 		.verbose = args->verbose,
 		.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0,
+		.watched = isatty(STDERR_FILENO),
 	};
 	struct report *report = report_open(&style, chosen->accounts, chosen->count);
 	struct error err = {0};

@@ -67,9 +67,11 @@ int manners_may_dial(const struct seen *seen, uint64_t now, struct error *err)
 
 	if (known->pause == 0 || now < known->last || now >= known->last + known->pause)
 		return 0;
-	return error_set(err, ERR_TEMP, "the server wants %llu seconds from login to login; the next "
-	                 "may be in %llu", (unsigned long long)known->pause,
-	                 (unsigned long long)(known->last + known->pause - now));
+	error_set(err, ERR_TEMP, "the server wants %llu seconds from login to login; the next may be "
+	          "in %llu", (unsigned long long)known->pause,
+	          (unsigned long long)(known->last + known->pause - now));
+	err->waiting = true;
+	return -1;
 }
 
 int manners_may_try(const struct seen *seen, const struct account *account, const char *secret,
@@ -80,10 +82,12 @@ int manners_may_try(const struct seen *seen, const struct account *account, cons
 	if (known->refused < MANNERS_REFUSALS || now < known->refused_at ||
 	    now >= known->refused_at + MANNERS_HOUR || !is_same(known, account, secret))
 		return 0;
-	return error_set(err, ERR_AUTH, "the server has refused this login %llu times in a row; lest "
-	                 "the account be locked it is tried again in %llu minutes, or as soon as the "
-	                 "password or the user is another", (unsigned long long)known->refused,
-	                 (unsigned long long)(known->refused_at + MANNERS_HOUR - now + 59) / 60);
+	error_set(err, ERR_AUTH, "the server has refused this login %llu times in a row; lest the "
+	          "account be locked it is tried again in %llu minutes, or as soon as the password or "
+	          "the user is another", (unsigned long long)known->refused,
+	          (unsigned long long)(known->refused_at + MANNERS_HOUR - now + 59) / 60);
+	err->waiting = true;
+	return -1;
 }
 
 /* What CAPA said about mail that stays. */

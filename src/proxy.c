@@ -185,6 +185,8 @@ static int ask(struct proxy_talk *talk, const char *host, uint64_t port, struct 
 	return 1;
 }
 
+#define SERVER_IS_DOWN 5
+
 /* RFC 1928 section 6. */
 static int refused(unsigned code, struct error *err)
 {
@@ -196,7 +198,7 @@ static int refused(unsigned code, struct error *err)
 		[2] = {"its rules do not allow this connection", ERR_UNAVAILABLE},
 		[3] = {"network unreachable", ERR_TEMP},
 		[4] = {"host unreachable, or unknown", ERR_TEMP},
-		[5] = {"connection refused by the server", ERR_UNAVAILABLE},
+		[SERVER_IS_DOWN] = {"connection refused by the server", ERR_UNAVAILABLE},
 		[6] = {"no answer from the server", ERR_TEMP},
 		[7] = {"it does not know CONNECT", ERR_UNAVAILABLE},
 		[8] = {"it does not know this kind of address", ERR_UNAVAILABLE},
@@ -204,7 +206,9 @@ static int refused(unsigned code, struct error *err)
 
 	if (code >= sizeof(codes) / sizeof(*codes))
 		return error_set(err, ERR_UNAVAILABLE, "it answers with the unknown code %u", code);
-	return error_set(err, codes[code].kind, "%s (code %u)", codes[code].why, code);
+	error_set(err, codes[code].kind, "%s (code %u)", codes[code].why, code);
+	err->outage = code == SERVER_IS_DOWN;
+	return -1;
 }
 
 static int take_method(struct proxy_talk *talk, const struct proxy *proxy, unsigned method,

@@ -262,6 +262,12 @@ static void show_error(struct report *report, size_t i, enum error_kind kind, co
 		say(report, "mailhaul: ", report->accounts[i].name, text);
 }
 
+/* NOTE_INFO: only for who looks on. */
+static bool is_told(const struct report *report, uint32_t level)
+{
+	return level == NOTE_WARN || report->style.verbose || report->style.watched;
+}
+
 static void take_last_word(struct row *row, const struct event *event)
 {
 	row->done = true;
@@ -323,7 +329,8 @@ void report_event(struct report *report, size_t i, const struct event *event)
 		break;
 	case EVENT_ERROR:
 		verdict_add(&row->errors, kind_of(event));
-		show_error(report, i, kind_of(event), event->text);
+		if (is_told(report, event->level))
+			show_error(report, i, kind_of(event), event->text);
 		break;
 	case EVENT_DONE:
 		take_last_word(row, event);
@@ -333,10 +340,11 @@ void report_event(struct report *report, size_t i, const struct event *event)
 	}
 }
 
-void report_error(struct report *report, size_t i, const struct error *err)
+void report_error(struct report *report, size_t i, const struct error *err, enum note_level level)
 {
 	verdict_add(&report->rows[i].errors, err->kind);
-	show_error(report, i, err->kind, err->text);
+	if (is_told(report, level))
+		show_error(report, i, err->kind, err->text);
 }
 
 /* The others have said it all on standard output. */

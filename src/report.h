@@ -22,6 +22,7 @@ struct report_style {
 	bool quiet;    /* -q: errors only, even on a terminal */
 	bool verbose;  /* -v: notes and the protocol; summary lines without a terminal, too */
 	bool terminal; /* standard error is one (and TERM is not dumb) */
+	bool watched;  /* it is one, be it dumb: failures are told that cron need not hear */
 };
 
 /* accounts stay the caller's and outlive the report. */
@@ -33,7 +34,8 @@ void report_begin(struct report *report, size_t i);
 void report_event(struct report *report, size_t i, const struct event *event);
 
 /* The supervisor's own finding about account i: crashed, killed, could not be started. */
-void report_error(struct report *report, size_t i, const struct error *err);
+void report_error(struct report *report, size_t i, const struct error *err,
+                  enum note_level level);
 
 /* Account number i is over: prints its summary. */
 void report_end(struct report *report, size_t i);

@@ -13,13 +13,16 @@
 
 #include "seen.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "file.h"
 
+#define DAY 86400                         /* s */
 #define FORGET_AFTER (30u * 24 * 60 * 60) /* s that an entry may be missing */
 #define DISTRUST_FOR FORGET_AFTER         /* s after which pipelining is tried again */
 #define DISTRUST_AT 2                     /* once may have been the network */
@@ -74,6 +77,19 @@ static int rewrite(struct seen *seen, struct error *err)
 
 /* -- opening and closing ------------------------------------------------------------------ */
 
+/* The other run speaks for the account, unless it has hung for so long that somebody must look.
+ * Its lock's time is when it began. */
+static int leave_it(const char *path, struct error *err)
+{
+	struct stat st;
+	bool hangs = stat(path, &st) == 0 && time(NULL) - st.st_mtime > DAY;
+
+	error_set(err, ERR_TEMP, "another run of this account is at work%s; it holds the lock %s",
+	          hangs ? ", for more than a day now" : "", path);
+	err->waiting = !hangs;
+	return -1;
+}
+
 static int take_lock(struct seen *seen, const char *dir, struct error *err)
 {
 	struct str path = {.max = strlen(dir) + sizeof "/lock"};
@@ -82,6 +98,10 @@ static int take_lock(struct seen *seen, const char *dir, struct error *err)
 		return -1;
 	str_printf(&path, "%s/lock", dir);
 	seen->lock = file_lock(path.s, err);
+	if (seen->lock != -1)
+		(void)futimens(seen->lock, NULL);
+	else if (err->sys == EWOULDBLOCK)
+		leave_it(path.s, err);
 	str_free(&path);
 	return seen->lock == -1 ? -1 : 0;
 }

@@ -101,17 +101,21 @@ static int read_journal(struct tale *tale, const char *dir, struct error *err)
 
 static void tell_runs(const struct teller *t, const struct history *h)
 {
-	char when[32];
+	char when[32], began[32];
 
 	if (h->good_at > 0)
 		say(t, "last success %s, %" PRIu64 " new", moment(when, h->good_at), h->fetched);
 	else
 		say(t, "no success is known");
 	if (h->row > 0)
-		say(t, "FAILING, %" PRIu64 " time%s in a row, last %s: %s", h->row, h->row == 1 ? "" : "s",
-		    moment(when, h->bad_at), h->why);
+		say(t, "FAILING, %" PRIu64 " time%s in a row since %s, last %s: %s", h->row,
+		    h->row == 1 ? "" : "s", moment(began, h->since), moment(when, h->bad_at), h->why);
 	else if (h->bad_at > 0)
 		say(t, "last error %s: %s", moment(when, h->bad_at), h->why);
+	if (h->told == HISTORY_ONCE)
+		say(t, "this was told without a terminal, and its end will be");
+	else if (h->told == HISTORY_NOT_YET)
+		say(t, "this was not told without a terminal yet: see complain_after");
 }
 
 /* Messages that were on the server when it was last asked. */

@@ -269,7 +269,7 @@ static void start_workers(struct supervisor *s)
 		s->started[i] = true;
 		report_begin(s->report, i);
 		if (start_worker(s, &s->slots[n], i, &err) == -1) {
-			report_error(s->report, i, &err);
+			report_error(s->report, i, &err, worker_failed(&s->accounts[i], &err));
 			report_end(s->report, i);
 		}
 	}
@@ -283,11 +283,11 @@ static void hang_up(struct slot *slot)
 }
 
 /* Kills a worker, for a reason; nothing it says counts from here on. */
-static void condemn(struct supervisor *s, struct slot *slot, const struct error *why)
+static void condemn(struct supervisor *s, struct slot *slot, struct error *why)
 {
 	if (slot->judged || slot->pid == 0)
 		return;
-	report_error(s->report, slot->i, why);
+	report_error(s->report, slot->i, why, worker_failed(&s->accounts[slot->i], why));
 	slot->judged = true;
 	(void)kill(slot->pid, SIGKILL);
 	hang_up(slot);
@@ -415,7 +415,7 @@ static void bury(struct supervisor *s, struct slot *slot, int status)
 		          "its process ended without a word (exit status %d): " LOST_NOTHING, code);
 	else
 		return;
-	report_error(s->report, slot->i, &err);
+	report_error(s->report, slot->i, &err, worker_failed(&s->accounts[slot->i], &err));
 }
 
 static void reap(struct supervisor *s, struct slot *slot)

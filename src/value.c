@@ -53,8 +53,10 @@ bool value_is_text(enum option_type type)
 /* As the file would have it: in the largest unit that leaves no rest. */
 static void add_number(struct str *text, enum option_type type, uint64_t number)
 {
-	const struct unit *unit = units_of(type);
+	bool bare = type == OPTION_PATIENCE && !(number & COMPLAIN_TIME);
+	const struct unit *unit = bare ? none : units_of(type);
 
+	number &= ~COMPLAIN_TIME;
 	while (unit->factor > 1 && (number == 0 || number % unit->factor != 0))
 		unit++;
 	str_printf(text, "%llu", (unsigned long long)(number / unit->factor));
@@ -84,10 +86,11 @@ static int number_misfit(const struct option *row, const char *value, struct err
 	str_puts(&wanted, row->type == OPTION_COUNT ? "a number ("
 	                : row->type == OPTION_SIZE ? "a size such as 500k, 10M or 2G ("
 	                : row->type == OPTION_KEEP ? "yes, no or a time with its unit such as 30d ("
+	                : row->type == OPTION_PATIENCE ? "a number of failures, or a time such as 2h ("
 	                : "a time such as 90s, 5m, 2h or 30d (");
 	add_number(&wanted, row->type, row->min);
 	str_puts(&wanted, " to ");
-	add_number(&wanted, row->type, row->max);
+	add_number(&wanted, row->type, row->max | (row->type == OPTION_PATIENCE ? COMPLAIN_TIME : 0));
 	str_puts(&wanted, ")");
 	misfit(row, value, wanted.s, err);
 	str_free(&wanted);
@@ -109,7 +112,11 @@ static int read_number(const struct option *row, const char *text, uint64_t *num
 	    !number_parse(text, len, row->max / unit->factor, number))
 		return number_misfit(row, text, err);
 	*number *= unit->factor;
-	return *number < row->min ? number_misfit(row, text, err) : 0;
+	if (*number < row->min)
+		return number_misfit(row, text, err);
+	if (row->type == OPTION_PATIENCE && unit->letter)
+		*number |= COMPLAIN_TIME;
+	return 0;
 }
 
 /* 1, 0, or -1 for neither. */

@@ -24,6 +24,7 @@ enum option_type {
 	OPTION_COUNT,      /* a decimal number */
 	OPTION_DURATION,   /* a number and s, m, h, d or w; seconds without a letter */
 	OPTION_SIZE,       /* a number and k, M or G (powers of 1024); bytes without a letter */
+	OPTION_PATIENCE,   /* a decimal number, or a duration with its letter: COMPLAIN_TIME is added */
 	OPTION_WORD,       /* one of words[] */
 	OPTION_KEEP        /* no, yes or a duration with its letter: a bare number may mean either */
 };

@@ -393,15 +393,33 @@ static int show_status(struct worker *w, struct error *err)
 	return status_run(w->account, w->state_dir, w->link, err);
 }
 
-/* err is NULL where all went well. */
-static void say_last_words(const struct worker *w, const struct error *err)
+/* Takes down how a run ended, and says what those are to be told who do not look on. */
+static enum note_level remember(const struct account *account, const char *state_dir,
+                                const struct error *err, uint64_t fetched,
+                                char text[HISTORY_TEXT])
+{
+	enum history_news news = HISTORY_FAILED;
+
+	text_copy(text, HISTORY_TEXT, err != NULL ? err->text : "");
+	if (state_dir != NULL && !account->look && !account->inspect &&
+	    (err == NULL || err->kind != ERR_STOP))
+		news = history_add(state_dir, err, fetched, account->policy.complain_after,
+		                   (uint64_t)time(NULL), text);
+	if (news == HISTORY_OVER)
+		note(NOTE_WARN, "%s", text);
+	return news == HISTORY_SILENT ? NOTE_INFO : NOTE_WARN;
+}
+
+/* err is NULL where all went well; text is what is told of it, where level says that it is. */
+static void say_last_words(const struct worker *w, const struct error *err, enum note_level level,
+                           const char *text)
 {
 	struct event event;
 	struct error ignored;
 
 	if (err != NULL) {
-		event = (struct event){.kind = EVENT_ERROR, .error = err->kind};
-		text_copy(event.text, sizeof event.text, err->text);
+		event = (struct event){.kind = EVENT_ERROR, .error = err->kind, .level = level};
+		text_copy(event.text, sizeof event.text, text);
 		link_send(w->link, &event, -1, &ignored);
 	}
 	event = (struct event){
@@ -419,6 +437,8 @@ int worker_main(const struct account *account, int link)
 {
 	struct worker w = {.account = account, .link = link, .conn = {.fd = -1}};
 	struct error err = {0};
+	char text[HISTORY_TEXT];
+	enum note_level level;
 	bool clean = true;
 	int rc;
 
@@ -433,12 +453,20 @@ int worker_main(const struct account *account, int link)
 	if (w.deliver.own != NULL)
 		clean = w.deliver.ops->close(&w.deliver);
 	spooler_free(&w.deliver.pen);
-	if (w.seen != NULL && !account->look && err.kind != ERR_STOP)
-		history_add(w.state_dir, rc == -1 ? err.text : NULL, w.tally.fetched,
-		            (uint64_t)time(NULL));
+	level = remember(account, w.state_dir, rc == -1 ? &err : NULL, w.tally.fetched, text);
 	seen_close(&w.seen, rc == 0 && clean && !account->look);
 	tls_trust_free(&w.trust);
 	free(w.state_dir);
-	say_last_words(&w, rc == -1 ? &err : NULL);
+	say_last_words(&w, rc == -1 ? &err : NULL, level, text);
 	return rc == -1 ? error_exit_code(err.kind) : 0;
+}
+
+enum note_level worker_failed(const struct account *account, struct error *err)
+{
+	char *state_dir = worker_state_dir(account->name), text[HISTORY_TEXT];
+	enum note_level level = remember(account, state_dir, err, 0, text);
+
+	text_copy(err->text, sizeof err->text, text);
+	free(state_dir);
+	return level;
 }

@@ -15,6 +15,10 @@
  * of the process.  stop_requested makes it leave within 10 s. */
 int worker_main(const struct account *account, int link);
 
+/* Takes down a failure of which no worker is left to tell.  The text becomes what is told of it;
+ * NOTE_INFO where those who do not look on need not hear it. */
+enum note_level worker_failed(const struct account *account, struct error *err);
+
 /* The directory of an account's journal and lock: the caller frees it; NULL without a home. */
 char *worker_state_dir(const char *account);
 

@@ -7,8 +7,8 @@
 #
 #   == server         the script for pop3d (see the head of pop3d.c)
 #   == config         lines for the account [work]; host, port, user and password stand there
-#                     already, and maildir unless a destination is named.  Or, beginning with a
-#                     "[": the whole file
+#                     already, and maildir unless a destination is named, and that every failure
+#                     is told.  Or, beginning with a "[": the whole file
 #   == file NAME      a file in @DIR@; == script NAME: an executable one
 #   == setup          shell lines run in @DIR@ before the first step
 #
@@ -63,6 +63,7 @@ make_config() {
 			grep -q '^timeout' "$1" || printf 'timeout = 5\n'
 			grep -qE '^(maildir|mbox|mda|mda_shell|stdout) *=' "$1" || echo "maildir = $dir/box"
 			fill_in "$1"
+			grep -q '^complain_after' "$1" || echo 'complain_after = 0'
 		} > "$dir/config"
 	fi
 	chmod 600 "$dir/config"

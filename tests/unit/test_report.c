@@ -147,6 +147,17 @@ static const struct scene {
 	 "mailhaul: work: x\n", 70},
 	{"an error without a kind, too", CRON, {begin(0), errs(0, ERR_NONE, "x")},
 	 "mailhaul: work: x\n", 70},
+	{"a failure for who looks on, in cron", CRON,
+	 {begin(0), says(0, .kind = EVENT_ERROR, .error = ERR_TEMP, .level = NOTE_INFO, .text = "x"),
+	  {.act = ERROR, .i = 1, .event = {.level = NOTE_INFO}, .error = {.kind = ERR_TEMP}}}, "", 75},
+	{"on a terminal, be it dumb", {.watched = true},
+	 {begin(0), says(0, .kind = EVENT_ERROR, .error = ERR_TEMP, .level = NOTE_INFO, .text = "x")},
+	 "mailhaul: work: x\n", 75},
+	{"and with -v", VERBOSE,
+	 {begin(0), says(0, .kind = EVENT_ERROR, .error = ERR_TEMP, .level = NOTE_INFO, .text = "x"),
+	  {.act = ERROR, .i = 1, .event = {.level = NOTE_INFO},
+	   .error = {.kind = ERR_TEMP, .text = "y"}}},
+	 "mailhaul: work: x\nmailhaul: home: y\n", 75},
 	{"failures nobody explained", CRON, {begin(0), done(0, .failed = 2), finish(0)}, "", 75},
 };
 
@@ -158,7 +169,7 @@ static void play(struct report *report, const struct step *step)
 		else if (step->act == EVENT)
 			report_event(report, step->i, &step->event);
 		else if (step->act == ERROR)
-			report_error(report, step->i, &step->error);
+			report_error(report, step->i, &step->error, step->event.level);
 		else if (step->act == END)
 			report_end(report, step->i);
 		else

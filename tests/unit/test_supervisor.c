@@ -102,7 +102,7 @@ static void act(const struct account *account, int link)
 		raise(SIGKILL);
 	else if (strcmp(name, "leave") == 0)
 		exit(3);
-	else if (strcmp(name, "starve") == 0)
+	else if (strcmp(name, "starve") == 0 || strcmp(name, "calm") == 0)
 		exit(75);
 	else if (strcmp(name, "hang") == 0)
 		nap(60000);
@@ -144,6 +144,13 @@ int worker_main(const struct account *account, int link)
 	say(link, (struct event){.kind = EVENT_DONE, .num = 1, .bytes = 1});
 	close(link);
 	return 0;
+}
+
+/* There is no memory here: everything is told, and nothing of an account called "calm". */
+enum note_level worker_failed(const struct account *account, struct error *err)
+{
+	(void)err;
+	return strcmp(account->name, "calm") == 0 ? NOTE_INFO : NOTE_WARN;
 }
 
 /* -- runs --------------------------------------------------------------------------------- */
@@ -291,6 +298,7 @@ static void test_accidents(void)
 		          LOST_NOTHING "\n", 70},
 		{"starve", "mailhaul: starve: its process ended without a word (exit status 75): "
 		           LOST_NOTHING "\n", 75},
+		{"calm", "", 75},
 		{"hang", "mailhaul: hang: made no progress for 0 s and was stopped; nothing is lost\n", 75},
 		{"babble", "mailhaul: babble: its process spoke nonsense and was killed: "
 		           LOST_NOTHING "\n", 70},
