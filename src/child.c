@@ -12,7 +12,7 @@
  *
  * On failure: nothing runs and no descriptor stays open.
  *
- * Called by the supervisor (MDAs) and by secret.c (password commands).
+ * Called by the supervisor (MDAs), by secret.c (password commands) and by hook.c (on_new).
  */
 #include "config.h"
 
@@ -244,6 +244,17 @@ int child_run(const struct child_spec *spec, uint64_t limit, struct child *child
 		child->pid = 0;
 	}
 	return -1;
+}
+
+char *child_last_words(const struct child *child, char *to, size_t size)
+{
+	size_t end = child->heard_len, at;
+
+	while (end > 0 && strchr("\r\n\t ", child->heard[end - 1]))
+		end--;
+	for (at = end; at > 0 && child->heard[at - 1] != '\n'; at--)
+		;
+	return printable(to, size, child->heard + at, end - at);
 }
 
 char *child_status_text(char *to, size_t size, int status)

@@ -51,6 +51,9 @@ void child_signal(struct child *child, int signal);
 int child_run(const struct child_spec *spec, uint64_t limit, struct child *child, int *status,
               struct error *err);
 
+/* The last line it said with something on it, fit to be shown.  Returns to. */
+char *child_last_words(const struct child *child, char *to, size_t size);
+
 /* "exit status 3", "killed by signal 9 (Killed)": to has at least 64 bytes.  Returns to. */
 char *child_status_text(char *to, size_t size, int status);
 

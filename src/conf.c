@@ -580,6 +580,7 @@ void conf_free(struct conf *conf)
 		account_free(&conf->accounts[i]);
 	free(conf->accounts);
 	account_free(&conf->defaults);
+	run_options_free(&conf->run);
 	free(conf->path);
 	str_free(&conf->problems);
 	*conf = (struct conf){0};

@@ -31,6 +31,7 @@
 #include "base.h"
 #include "child.h"
 #include "conf.h"
+#include "hook.h"
 #include "option.h"
 #include "report.h"
 #include "secret.h"
@@ -335,7 +336,8 @@ static int check_status(uint64_t waiting, int status)
 	return status ? status : 1;
 }
 
-static int fetch(const struct arguments *args, uint64_t jobs, struct selection *chosen)
+static int fetch(const struct arguments *args, const struct run_options *run,
+                 struct selection *chosen)
 {
 	const char *term = getenv("TERM");
 	struct report_style style = {
@@ -345,7 +347,8 @@ static int fetch(const struct arguments *args, uint64_t jobs, struct selection *
 		.watched = isatty(STDERR_FILENO),
 	};
 	struct report *report = report_open(&style, chosen->accounts, chosen->count);
-	struct error err = {0};
+	bool fetches = args->mode < MODE_CHECK;
+	struct error err = {0}, trouble = {0};
 	int by_signal = 0, status;
 	uint64_t found;
 
@@ -353,13 +356,21 @@ static int fetch(const struct arguments *args, uint64_t jobs, struct selection *
 	for (size_t i = 0; i < chosen->count; i++)
 		chosen->accounts[i].columns = columns_of();
 	ask_passwords(chosen, report);
-	if (supervisor_run(chosen->accounts, chosen->count, jobs, report, &by_signal, &err) == -1)
+	if (supervisor_run(chosen->accounts, chosen->count, run->jobs, report, &by_signal,
+	                   &err) == -1)
 		report_complain(report, &err);
+	if (run->on_new && fetches && !by_signal)
+		(void)hook_run(run->on_new, chosen->accounts, chosen->count, report, &by_signal, &trouble);
 	found = report_new(report);
 	status = report_close(&report);
 	if (by_signal) {
 		signal(by_signal, SIG_DFL);
 		raise(by_signal);
+	}
+	if (trouble.kind) { /* the mail is here: nothing is worse than what the accounts say */
+		int more = fail(&trouble);
+
+		status = status ? status : more;
 	}
 	return args->mode == MODE_CHECK ? check_status(found, status) : status;
 }
@@ -367,7 +378,7 @@ static int fetch(const struct arguments *args, uint64_t jobs, struct selection *
 /* One after another, for what they show belongs together. */
 static int show(const struct arguments *args, struct selection *chosen)
 {
-	int status = fetch(args, 1, chosen);
+	int status = fetch(args, &(struct run_options){.jobs = 1}, chosen);
 
 	return status ? status : end_output();
 }
@@ -391,17 +402,20 @@ static int work(const struct arguments *args)
 		status = fail(&err);
 	else
 		status = check_accounts(&conf, &chosen, false);
-	run.jobs = args->jobs ? args->jobs : conf.run.jobs;
+	run = conf.run;
+	conf.run = (struct run_options){0};
+	run.jobs = args->jobs ? args->jobs : run.jobs;
 	conf_free(&conf);
 	if (status == 0 && args->mode == MODE_PRINT_CONFIG)
 		status = print_config(&run, &chosen);
 	else if (status == 0 && args->mode > MODE_CHECK && args->mode <= MODE_SERVER_INFO)
 		status = show(args, &chosen);
 	else if (status == 0 && args->mode <= MODE_CHECK)
-		status = fetch(args, run.jobs, &chosen);
+		status = fetch(args, &run, &chosen);
 	for (size_t i = 0; i < chosen.count; i++)
 		account_free(&chosen.accounts[i]);
 	free(chosen.accounts);
+	run_options_free(&run);
 	return status;
 }
 

@@ -158,18 +158,6 @@ static void take_sender(char *to, size_t size, const char *text, size_t len)
 
 /* -- its end ------------------------------------------------------------------------------ */
 
-/* The last line with something on it. */
-static void last_words(const struct child *child, char said[MDA_SAID])
-{
-	size_t end = child->heard_len, at;
-
-	while (end > 0 && strchr("\r\n\t ", child->heard[end - 1]))
-		end--;
-	for (at = end; at > 0 && child->heard[at - 1] != '\n'; at--)
-		;
-	printable(said, MDA_SAID, child->heard + at, end - at);
-}
-
 /* True where the exit status is an answer. */
 static bool is_answer(const struct mda *mda, int code)
 {
@@ -266,7 +254,7 @@ bool mda_reap(struct mda *mda, struct error *verdict, char said[MDA_SAID])
 
 	if (!mda->child.pid || !child_reap(&mda->child, &status))
 		return false;
-	last_words(&mda->child, said);
+	child_last_words(&mda->child, said, MDA_SAID);
 	judge(mda, status, said, verdict);
 	return true;
 }

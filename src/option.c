@@ -136,6 +136,8 @@ const struct option options[] = {
 
 	{"jobs", OPTION_COUNT, RUN(jobs), .min = 1, .max = 256, .fallback = "8", .arg = "N",
 	 .help = "how many accounts at a time"},
+	{"on_new", OPTION_COMMAND, RUN(on_new), .arg = "COMMAND",
+	 .help = "a shell command, run at the end when mail came"},
 };
 const size_t options_count = sizeof(options) / sizeof(*options);
 
@@ -213,6 +215,14 @@ void run_options_init(struct run_options *run)
 {
 	*run = (struct run_options){0};
 	set_defaults(run, true);
+}
+
+void run_options_free(struct run_options *run)
+{
+	for (const struct option *row = options; row < options + options_count; row++)
+		if (row->run && value_is_text(row->type))
+			secret_free((char **)((char *)run + row->offset));
+	*run = (struct run_options){0};
 }
 
 /* -- setting ------------------------------------------------------------------------------ */

@@ -26,6 +26,7 @@ enum option_origin {
 /* The run's own options: section [mailhaul]. */
 struct run_options {
 	uint64_t jobs;
+	char *on_new; /* a shell command; owned */
 };
 
 extern const struct option options[];
@@ -47,6 +48,7 @@ void account_copy(struct account *to, const struct account *from, const char *na
 void account_free(struct account *account);
 
 void run_options_init(struct run_options *run);
+void run_options_free(struct run_options *run);
 
 /* Sets one option from its text.  ERR_CONFIG with "KEY: why" where the value does not fit its
  * type or its limits, or where the choice is made already by the same origin. */

@@ -362,6 +362,15 @@ uint64_t report_new(const struct report *report)
 	return all;
 }
 
+bool report_account(const struct report *report, size_t i, uint64_t *new, uint64_t *bytes)
+{
+	const struct row *row = &report->rows[i];
+
+	*new = row->new;
+	*bytes = row->bytes;
+	return row->failed == 0 && verdict_is_empty(&row->errors);
+}
+
 void report_end(struct report *report, size_t i)
 {
 	struct row *row = &report->rows[i];
@@ -406,6 +415,12 @@ void report_complain(struct report *report, const struct error *err)
 	verdict_add(&report->complaints, err->kind);
 	if (err->kind != ERR_STOP || report->style.verbose)
 		say(report, "mailhaul: ", NULL, err->text);
+}
+
+void report_remark(struct report *report, const char *text)
+{
+	if (report->style.verbose)
+		say(report, "mailhaul: ", NULL, text);
 }
 
 int report_close(struct report **report)

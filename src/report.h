@@ -43,11 +43,17 @@ void report_end(struct report *report, size_t i);
 /* How many messages were new, by the accounts' last words; for LOOK_CHECK: how many wait. */
 uint64_t report_new(const struct report *report);
 
+/* What account i has brought; false where it failed, or some of its messages did. */
+bool report_account(const struct report *report, size_t i, uint64_t *new, uint64_t *bytes);
+
 /* Draws the progress line anew where it is due; returns in how many ms to call again, -1: never. */
 int report_tick(struct report *report);
 
 /* "mailhaul: text" for what concerns no account; folded into the exit status by its kind. */
 void report_complain(struct report *report, const struct error *err);
+
+/* With -v: "mailhaul: text" for what concerns no account and is no failure. */
+void report_remark(struct report *report, const char *text);
 
 /* The status by the rule of mailhaul(1): 0, the one kind's code, 75 if all are transient, else
  * the first permanent one.  Cleans the terminal and frees. */

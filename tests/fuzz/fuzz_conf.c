@@ -96,9 +96,13 @@ static void show_all(struct str *text, const struct conf *conf)
 	str_puts(text, "[mailhaul]\n");
 	for (size_t i = 0; i < options_count; i++)
 		if (options[i].run) {
+			size_t before = text->len;
+
 			str_printf(text, "%s = ", options[i].name);
-			option_show_run(&conf->run, &options[i], text);
-			str_puts(text, "\n");
+			if (option_show_run(&conf->run, &options[i], text))
+				str_puts(text, "\n");
+			else
+				str_cut(text, before);
 		}
 	for (size_t i = 0; i < conf->count; i++) {
 		str_printf(text, "[%s]\n", conf->accounts[i].name);

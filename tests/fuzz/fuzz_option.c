@@ -113,7 +113,8 @@ static void try_one(struct account *account, struct input line)
 		run_options_init(&run);
 		if (option_set_run(&run, row->name, value, &err) == -1)
 			check_error(row, value, &err);
-		CHECK(run.jobs >= row->min && run.jobs <= row->max);
+		CHECK(run.jobs >= 1 && run.jobs <= 256);
+		run_options_free(&run);
 	} else if (option_set(account, row->name, value, origin, &err) == -1) {
 		check_error(row, value, &err);
 		show_all(&after, account);
