@@ -66,8 +66,10 @@ static int make_dir(const char *path, struct error *err)
 {
 	if (is_dir(path))
 		return 0;
-	if (mkdir(path, 0700) && (errno != EEXIST || !is_dir(path)))
+	if (mkdir(path, 0700) && (errno != EEXIST || !is_dir(path))) {
+		errno = errno == EEXIST ? ENOTDIR : errno; /* it is there, and something else */
 		return error_sys(err, error_kind_of(errno), "cannot make directory %s", path);
+	}
 	return sync_parent(path, err);
 }
 

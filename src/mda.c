@@ -221,7 +221,7 @@ int mda_start(struct mda *mda, const struct account *account, const struct event
 	spec.argv = argv;
 	spec.env = env;
 	if (child_start(&mda->child, &spec, err) == -1)
-		mda->child.pid = 0;
+		error_wrap(err, "no message can be delivered");
 	child_words_free(argv);
 	child_words_free(env);
 	mda->deadline = clock_ms() + account->target.mda_timeout * 1000;

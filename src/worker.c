@@ -258,6 +258,10 @@ static int run_session(struct worker *w, enum session kind, bool lock_step, bool
 	if (manners_learn(w->seen, w->account, w->password, &pop3, (uint64_t)time(NULL),
 	                  rc == 0 ? err : &late) == -1)
 		rc = -1;
+	if (rc == -1 && w->refused && seen_login(w->seen)->refused >= MANNERS_REFUSALS)
+		error_wrap(err, "refused %llu times in a row, and not tried again for an hour unless user "
+		           "or password change",
+		           (unsigned long long)seen_login(w->seen)->refused);
 	pop3_free(&pop3);
 	conn_close(&w->conn);
 	return rc;

@@ -182,10 +182,10 @@ static void test_mkdirs(void)
 	close(make("plain", ""));
 	EQUAL(file_mkdirs(under("plain"), &err), -1, "a file in its place");
 	EQUAL(err.kind, ERR_CANTCREATE, "is ERR_CANTCREATE");
-	snprintf(want, sizeof(want), "cannot make directory %s/plain: File exists", root);
+	snprintf(want, sizeof(want), "cannot make directory %s/plain: Not a directory", root);
 	SAME(err.text, want, "with its name");
 	EQUAL(file_mkdirs(under("plain/x"), &err), -1, "a file as parent");
-	snprintf(want, sizeof(want), "cannot make directory %s/plain: File exists", root);
+	snprintf(want, sizeof(want), "cannot make directory %s/plain: Not a directory", root);
 	SAME(err.text, want, "is named, not what was to be in it");
 	OK(symlink("nowhere", under("dangling")) == 0, "symlink");
 	EQUAL(file_mkdirs(under("dangling"), &err), -1, "a dangling link");
