@@ -104,8 +104,8 @@ for n in $(seq 50); do
 	*" $status "*) ;;
 	*) wrong="$wrong $n:$status" ;;
 	esac
-	[ $n != 20 ] || before=$(letters)
-	[ $n != 21 ] || complaint=$(letters)
+	[ $n != 20 ] || { before=$(letters); mailhaul --status > "$work/status.20"; }
+	[ $n != 21 ] || { complaint=$(letters); mailhaul --status > "$work/status.21"; }
 	[ $n != 33 ] || last=$(letters)
 done
 same "50 runs: the statuses tell the truth" "$wrong" ""
@@ -113,6 +113,8 @@ same "two failures are nobody's business" "$before" 0
 same "the third is told" "$complaint" 1
 same "and no further one of fifteen" "$last" 1
 same "two letters in all" "$(letters)" 2
+ok "--status knows that it is not told yet" grep -q "not told .* yet" "$work/status.20"
+ok "and that it is" grep -q "this was told" "$work/status.21"
 ok "the first is what failed, and what comes next" grep -qxE "mailhaul: work: cannot connect to \
 127\.0\.0\.1 port [0-9]+ \(.*[Rr]efused\) \(failed 3 times in [0-9]+ s; told again only when it \
 works\)" "$mail/21"

@@ -200,7 +200,8 @@ static void write_config(const struct setting *s, const char *port)
 	else
 		snprintf(place, sizeof place, "%s/run/%s", root, dests[s->dest]);
 	n = snprintf(text, sizeof text, "[work]\nhost = 127.0.0.1\nport = %s\nuser = joe\n"
-	             "password = secret\ntimeout = 10\nreceived = no\nkeep = %s\n%s = %s\n"
+	             "password = secret\ntimeout = 10\nreceived = no\ncomplain_after = 0\n"
+	             "keep = %s\n%s = %s\n"
 	             "tls = %s\npipelining = %s\n", port, s->keep ? "yes" : "no", dests[s->dest], place,
 	             s->tls ? "implicit" : "off", s->mode == PIPELINED ? "on" : "auto");
 	if (s->tls)

@@ -35,7 +35,7 @@ clean() {
 	test ! -s "$work/faults"
 }
 
-for page in "$man/mailhaul.1" "$man/mailhaul-config.5"; do
+for page in "$man/mailhaul.1" "$man/mailhaul-config.5" "$man/mailhaul-messages.7"; do
 	if command -v mandoc >/dev/null; then
 		ok "${page##*/} is clean" clean "$page"
 	else

@@ -32,7 +32,8 @@ stop_proxy() {
 trap 'stop_proxy; stop_pop3d; stop_dovecot; rm -rf "$work"' EXIT
 
 config() {
-	account "password = sesame-open" "keep = yes" "timeout = 3" "connect_timeout = 3" "$@"
+	account "password = sesame-open" "keep = yes" "timeout = 3" "connect_timeout = 3" "$@" \
+		"complain_after = 0"
 }
 
 fetch() {

@@ -240,7 +240,8 @@ static void write_config(void)
 	else
 		snprintf(place, sizeof place, "mda = %s mda %s", self, in("mail/out"));
 	n = asprintf(&text, "[work]\nhost = 127.0.0.1\nport = %u\nuser = joe\npassword = secret\n"
-	             "tls = off\ntimeout = 10\nkeep = %s\npipelining = %s\n%s%s\n", port,
+	             "tls = off\ntimeout = 10\ncomplain_after = 0\nkeep = %s\npipelining = %s\n%s%s\n",
+	             port,
 	             scene->keep ? "yes" : "no", scene->lock_step ? "off" : "auto",
 	             scene->headers ? "max_size = 1\noversize = headers\n" : "", place);
 	if (n == -1)

@@ -275,7 +275,7 @@ static void write_config(const struct session *s)
 	FILE *f = create("config");
 
 	fprintf(f, "[work]\nhost = 127.0.0.1\nport = %u\nuser = joe\npassword = secret\ntls = off\n"
-	        "timeout = %d\npipelining = %s\nkeep = %s\nreceived = %s\n", port,
+	        "timeout = %d\ncomplain_after = 0\npipelining = %s\nkeep = %s\nreceived = %s\n", port,
 	        s->fault == STALL || s->fault == BROKEN ? 1 : 30, pipelining[below(4)],
 	        keeps[s->keep], s->received ? "yes" : "no");
 	if (s->place == MDA)
