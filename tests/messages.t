@@ -21,7 +21,7 @@ function flush_text() {
 	words = split(bare, word)
 	for (i in word)
 		words -= length(word[i]) < 2
-	if (words > 1)
+	if (words > 1 || text ~ / failed: /)
 		print FILENAME ":" text
 	text = ""
 }
