@@ -268,13 +268,14 @@ static void test_lock(void)
 		char byte;
 
 		close(gate[1]);
-		second = open_seen(dir);
+		for (int i = 0; i < 1000 && (second = open_seen(dir)) == NULL; i++)
+			usleep(500); /* the parent looks, and has it for a moment */
 		_exit(second == NULL || write(gate[0], "", 0) > 0 || read(gate[0], &byte, 1) < 0);
 	}
 	close(gate[0]);
 	for (int i = 0; i < 1000 && (second = open_seen(dir)) != NULL; i++) {
 		seen_close(&second, true);
-		usleep(1000);
+		usleep(5000);
 	}
 	OK(second == NULL && err.kind == ERR_TEMP, "nor beside another process");
 	close(gate[1]);
