@@ -154,10 +154,10 @@ static bool is_foreign(const struct option *row, const char *text)
 	       (row->type == OPTION_OBJECT && strncmp(text, "pkcs11:", 7) == 0);
 }
 
-/* ~/ is read, and what is relative becomes absolute. */
+/* ~/ is read, and what is relative becomes absolute.  A $ in front can only be meant for a shell. */
 static int read_path(const struct option *row, const char *text, char **path, struct error *err)
 {
-	char here[MAX_TEXT];
+	char here[MAX_TEXT], shown[64];
 	const char *front = "", *slash = "";
 	struct str whole = {.max = MAX_TEXT};
 
@@ -165,6 +165,9 @@ static int read_path(const struct option *row, const char *text, char **path, st
 		*path = xstrdup(text);
 		return 0;
 	}
+	if (text[0] == '$')
+		return error_set(err, ERR_CONFIG, "%s: %s is not read; write ~/ or the whole path",
+		                 row->name, printable(shown, sizeof(shown), text, strcspn(text, "/")));
 	if (text[0] == '~') {
 		text++;
 		if (text[0] != '/' && text[0] != '\0')
