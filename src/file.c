@@ -31,6 +31,7 @@
 
 #define COPY_STEP (1u << 30) /* one call of copy_file_range: it takes a size_t, maybe 32 bits */
 #define COPY_BUFFER (64 * 1024)
+#define LOOK_MS 20 /* longer than a look at a lock takes */
 #define SYNC_THREADS 8
 #define SYNC_SHARE 4 /* files for each thread, or it is not worth its start */
 #define SYNC_STACK (64 * 1024)
@@ -368,6 +369,20 @@ int file_publish(int from_dir, const char *from, int to_dir, const char *to, str
 	return 0;
 }
 
+/* Tries for a lock.  Who only looks whether it is held has it for a moment himself: so twice. */
+static int try_lock(int fd, int how)
+{
+	int result, again = 1;
+
+	while ((result = flock(fd, how | LOCK_NB)) != 0) {
+		if (errno == EWOULDBLOCK && how == LOCK_EX && again-- > 0)
+			poll(NULL, 0, LOOK_MS);
+		else if (errno != EINTR)
+			break;
+	}
+	return result;
+}
+
 int file_lock(const char *path, struct error *err)
 {
 	int fd = open_retry(path, O_RDWR | O_CREAT, 0600);
@@ -375,9 +390,7 @@ int file_lock(const char *path, struct error *err)
 
 	if (fd < 0)
 		return error_sys(err, error_kind_of(errno), "cannot open %s", path);
-	do
-		result = flock(fd, LOCK_EX | LOCK_NB);
-	while (result && errno == EINTR);
+	result = try_lock(fd, LOCK_EX);
 	if (result == 0)
 		return fd;
 	if (errno == EWOULDBLOCK) {
@@ -388,6 +401,16 @@ int file_lock(const char *path, struct error *err)
 	}
 	close(fd);
 	return -1;
+}
+
+bool file_is_locked(const char *path)
+{
+	int fd = open_retry(path, O_RDONLY, 0);
+	bool locked = fd >= 0 && try_lock(fd, LOCK_SH) == -1 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	return locked;
 }
 
 int file_is_private(int fd, const char *path, struct error *err)

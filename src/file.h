@@ -52,6 +52,9 @@ int file_publish(int from_dir, const char *from, int to_dir, const char *to, str
  * or -1: ERR_TEMP where somebody else holds it. */
 int file_lock(const char *path, struct error *err);
 
+/* True where somebody holds it now.  Makes no file. */
+bool file_is_locked(const char *path);
+
 /* Judges a file that holds secrets, by its descriptor: 0 where it is a regular file or a FIFO,
  * owned by the user or root, without any right for group and others.  Else ERR_CONFIG, with the
  * command that mends it. */

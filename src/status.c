@@ -3,9 +3,9 @@
  * status.c - what is known of an account: how its last runs ended, what is remembered, what will be
  * deleted or tried again, and when.
  *
- * Reads the journal without the lock and never writes, so unlike seen.c it neither cuts a torn
- * tail nor completes anything: it stops at the first line that is not whole, and says so where
- * more follows.
+ * Reads the journal without the lock, which it only looks at, and never writes, so unlike seen.c
+ * it neither cuts a torn tail nor completes anything: it stops at the first line that is not
+ * whole, and says so where more follows.
  */
 #include "config.h"
 
@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "history.h"
 #include "link.h"
 #include "memory.h"
@@ -32,6 +33,7 @@
 struct tale {
 	struct memory memory;
 	bool damaged;
+	bool locked; /* a run is under way */
 };
 
 struct teller {
@@ -81,6 +83,9 @@ static int read_journal(struct tale *tale, const char *dir, struct error *err)
 	FILE *file;
 	int rc = 1;
 
+	str_printf(&path, "%s/lock", dir);
+	tale->locked = file_is_locked(path.s);
+	str_cut(&path, 0);
 	str_printf(&path, "%s/journal", dir);
 	file = fopen(path.s, "re");
 	if (file == NULL && errno == ENOENT)
@@ -174,8 +179,10 @@ static void tell_memory(const struct teller *t, const struct tale *tale)
 		    m->login.refused == 1 ? "" : "s");
 	if (tale->damaged)
 		say(t, "the journal is damaged, and this is not all: see --rebuild-state");
-	else if (m->intents.count > 0)
-		say(t, "a run is under way, or was interrupted: the next one completes it");
+	else if (tale->locked)
+		say(t, "a run is under way");
+	else if (!intents_settled(&m->intents))
+		say(t, "a run was interrupted: the next one completes it");
 }
 
 int status_run(const struct account *account, const char *state_dir, int link, struct error *err)

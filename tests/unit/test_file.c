@@ -426,6 +426,7 @@ static void test_lock(void)
 {
 	struct error err = {0};
 	char want[PATH_MAX + 64];
+	struct stat st;
 	int fd, other;
 
 	interruptions = 1;
@@ -437,7 +438,10 @@ static void test_lock(void)
 	EQUAL(err.sys, EWOULDBLOCK, "with the reason");
 	snprintf(want, sizeof(want), "another process holds the lock %s/lock", root);
 	SAME(err.text, want, "in words");
+	OK(file_is_locked(under("lock")), "who only looks sees it held");
 	close(fd);
+	OK(!file_is_locked(under("lock")) && !file_is_locked(under("unlocked")), "and free");
+	OK(stat(under("unlocked"), &st) == -1, "looking makes no file");
 	other = file_lock(under("lock"), &err);
 	OK(other >= 0, "once it is free it can be had again");
 	close(other);
