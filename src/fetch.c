@@ -250,7 +250,7 @@ static int failed_here(struct errand *e, uint32_t num, unsigned *in_row, const c
 		return 0;
 	e->f->tally->stuck = true;
 	return error_set(err, why->kind, "%d %s failed one after another, and no more were tried; the "
-	                 "mail is on the server", MOST_IN_ROW, what);
+	                 "mail is on the server; the last: %s", MOST_IN_ROW, what, why->text);
 }
 
 static int delivery_failed(struct errand *e, uint32_t num, const struct error *why,
