@@ -68,6 +68,7 @@ struct scan {
 	struct problem problems[MAX_PROBLEMS]; /* sorted by line */
 	size_t section_count, count, problem_count;
 	bool full; /* there were more problems */
+	bool homeless; /* an option in front of all sections was told */
 };
 
 /* A stretch of the text. */
@@ -300,7 +301,10 @@ static void scan_setting(struct scan *scan, unsigned line, struct span text)
 		return;
 	}
 	if (scan->section_count == 0) {
-		problem(scan, line, "there is no [section] above this line");
+		if (!scan->homeless)
+			problem(scan, line, "there is no [section] above this line; an account begins with "
+			        "its name in brackets, such as [work]");
+		scan->homeless = true;
 		return;
 	}
 	setting.row = scan_key(scan, line, trim((struct span){text.p, (size_t)(equals - text.p)}));

@@ -248,6 +248,9 @@ static const struct {
 	{"[a]\nhost = \"\nhost = h\n", {"2: no closing quote", "3: 'host' was already given on"}},
 	/* sections */
 	{"host = h\n[a]\n", {"1: there is no [section] above this line"}},
+	{"host = h\nuser = u\n\nkeep = x\n[a]\nkeep = x\n",
+	 {"1: an account begins with its name in brackets, such as [work]", "6: keep"}},
+	{"host h\nuser = u\n", {"1: neither [section]", "2: there is no [section]"}},
 	{"[a] ; note\n", {"1: there is text behind the ]"}},
 	{"[first]\nuser = u\n[a] # host=h\n", {"3: there is text behind the ]"}},
 	{"[a] ; see [b]\n", {"1: there is text behind the ]"}},
