@@ -478,7 +478,8 @@ static void check_privacy(struct scan *scan, int fd, const char *path)
 		if (scan->settings[i].row->type != OPTION_SECRET)
 			continue;
 		if (file_is_private(fd, path, &err))
-			problem(scan, scan->settings[i].line, "%s", err.text);
+			problem(scan, scan->settings[i].line, "it holds a secret ('%s'), and %s",
+			        scan->settings[i].row->name, err.text);
 		return;
 	}
 }

@@ -423,10 +423,11 @@ int file_is_private(int fd, const char *path, struct error *err)
 	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
 		return error_set(err, ERR_CONFIG, "%s is not a regular file", path);
 	if (st.st_uid != me && st.st_uid != 0)
-		return error_set(err, ERR_CONFIG, "%s belongs to somebody else (uid %u): chown %u %s",
-		                 path, (unsigned)st.st_uid, me, path);
+		return error_set(err, ERR_CONFIG, "it belongs to somebody else (uid %u): chown %u %s",
+		                 (unsigned)st.st_uid, me, path);
 	if (st.st_mode & (S_IRWXG | S_IRWXO))
-		return error_set(err, ERR_CONFIG, "%s is open to others (mode %03o): chmod 600 %s", path,
+		return error_set(err, ERR_CONFIG, "others can %s it (mode %03o): chmod 600 %s",
+		                 st.st_mode & (S_IRGRP | S_IROTH) ? "read" : "change",
 		                 (unsigned)st.st_mode & 0777, path);
 	return 0;
 }

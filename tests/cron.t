@@ -197,7 +197,7 @@ else
 fi
 
 chmod 644 "$conf"
-cron; told "a configuration for all to see" 78 "mailhaul: .*/config:[0-9]+: .* is open to others \
+cron; told "a configuration for all to see" 78 "mailhaul: .*/config:[0-9]+: .* others can read it \
 \(mode 644\): chmod 600 .*"
 rm "$conf"
 cron; told "none" 78 "mailhaul: there is no configuration: .*"

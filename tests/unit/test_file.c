@@ -468,12 +468,15 @@ static void test_private(void)
 		EQUAL(file_is_private(fd, "secret", &err), modes[i].good ? 0 : -1, what);
 	}
 	EQUAL(err.kind, ERR_CONFIG, "open to others: ERR_CONFIG");
-	SAME(err.text, "secret is open to others (mode 777): chmod 600 secret", "says what mends it");
+	SAME(err.text, "others can read it (mode 777): chmod 600 secret", "says what mends it");
+	fchmod(fd, 0602);
+	EQUAL(file_is_private(fd, "secret", &err), -1, "mode 602");
+	SAME(err.text, "others can change it (mode 602): chmod 600 secret", "says what is wrong");
 	fchmod(fd, 0600);
 	if (geteuid() == 0) {
 		OK(fchown(fd, 12345, (gid_t)-1) == 0, "chown");
 		EQUAL(file_is_private(fd, "secret", &err), -1, "somebody else's");
-		SAME(err.text, "secret belongs to somebody else (uid 12345): chown 0 secret",
+		SAME(err.text, "it belongs to somebody else (uid 12345): chown 0 secret",
 		     "says what mends it");
 	}
 	close(fd);

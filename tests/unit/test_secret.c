@@ -173,7 +173,7 @@ static void test_file(void)
 	check(login, "secret", 0, NULL, "one without an end");
 	chmod(file, 0640);
 	snprintf(text, sizeof(text),
-	         "password_file: %s is open to others (mode 640): chmod 600 %s", file, file);
+	         "password_file: others can read it (mode 640): chmod 600 %s", file);
 	check(login, NULL, ERR_CONFIG, text, "a file others can read");
 	chmod(file, 0600);
 	make("pw", "\nsecret\n", 8, 0600);
