@@ -111,12 +111,22 @@ static int take_option(struct arguments *args, char *text, struct error *err)
 	return 0;
 }
 
+static const char *name_of(enum mode mode)
+{
+	size_t i = 0;
+
+	while (i < FLAGS - 1 && flags[i].mode != mode)
+		i++;
+	return flags[i].name;
+}
+
 static int take_mode(struct arguments *args, enum mode mode, struct error *err)
 {
 	bool more = args->mode != MODE_FETCH && args->mode != mode;
 
 	if (more && mode != MODE_HELP && mode != MODE_VERSION)
-		return error_set(err, ERR_USAGE, "more than one thing to do");
+		return error_set(err, ERR_USAGE, "--%s and --%s: one a run", name_of(args->mode),
+		                 name_of(mode));
 	args->mode = mode;
 	return 0;
 }
