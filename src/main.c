@@ -247,9 +247,10 @@ static int choose_accounts(const struct arguments *args, const struct conf *conf
 			return -1;
 	if (chosen->count)
 		return 0;
-	return error_set(err, ERR_CONFIG, conf->count ? "every account is marked auto = no; name one"
-	                 : "no account is configured; begin with a line [NAME], "
-	                   "see mailhaul-config(5)");
+	if (conf->count)
+		return error_set(err, ERR_CONFIG, "every account is marked auto = no; name one");
+	return error_set(err, ERR_CONFIG, "no account is configured in %s; begin one with a line "
+	                 "[NAME], see mailhaul-config(5)", conf->path);
 }
 
 /* All that can be known to be wrong without dialling; every account is judged.  place: say where
