@@ -291,8 +291,8 @@ char *secret_ask(const char *account, const struct login *login, struct error *e
 	printable(name, sizeof(name), account, strlen(account));
 	printable(user, sizeof(user), who, strlen(who));
 	if (tty < 0) {
-		error_set(err, ERR_AUTH, "no password for [%s] and no terminal to ask on; set "
-		          "password_command or password_file", name);
+		error_set(err, ERR_AUTH, "no password is configured, and there is no terminal to ask "
+		          "on; set password_command or password_file");
 		return NULL;
 	}
 	snprintf(prompt, sizeof(prompt), "Password for %s%s%s%s: ", name, user[0] ? " (" : "", user,
@@ -302,9 +302,9 @@ char *secret_ask(const char *account, const struct login *login, struct error *e
 		outcome = ask(tty, prompt, &line);
 	} while (outcome == OUTCOME_SIGNAL && !stop_requested);
 	if (outcome == OUTCOME_SIGNAL)
-		error_set(err, ERR_STOP, "stopped while asking for the password of [%s]", name);
+		error_set(err, ERR_STOP, "stopped while asking for the password");
 	else if (outcome == OUTCOME_END)
-		error_set(err, ERR_AUTH, "no password was given for [%s]", name);
+		error_set(err, ERR_AUTH, "no password was given");
 	else
 		secret = take(line.s, first_line(line.s, line.len), "the password", err);
 	str_wipe(&line);

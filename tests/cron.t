@@ -203,8 +203,8 @@ rm "$conf"
 cron; told "none" 78 "mailhaul: there is no configuration: .*"
 configure 'keep = yes'
 sed -i '/^password/d' "$conf"
-cron; told "no password, and nobody to ask" 77 "mailhaul: work: no password for \[work\] and no \
-terminal to ask on; set password_command or password_file"
+cron; told "no password, and nobody to ask" 77 "mailhaul: work: no password is configured, and \
+there is no terminal to ask on; set password_command or password_file"
 stop_pop3d
 configure 'keep = yes'
 cron --check; told "who asks is answered" 69 "mailhaul: work: cannot connect to .*"

@@ -407,7 +407,7 @@ static void test_ask(void)
 	     .said = "0|" TRACED},
 		{.what = "typed with a mistake", .typed = "secreT\x7ft \n", .said = "0|secret "},
 		{.what = "nothing typed", .typed = "\n", .said = "9|the password is empty"},
-		{.what = "the end typed", .typed = "\x04", .said = "9|no password was given for [work]"},
+		{.what = "the end typed", .typed = "\x04", .said = "9|no password was given"},
 		{.what = "in two pieces", .typed = "sec\x04ret\n", .said = "0|secret"},
 		{.what = "^C", .typed = "sec\x03", .status = SIGINT, .said = ""},
 		{.what = "SIGTERM", .kill = SIGTERM, .status = SIGTERM, .said = ""},
@@ -415,7 +415,7 @@ static void test_ask(void)
 		{.what = "^C with a handler",
 	     .typed = "sec\x03",
 	     .handle = true,
-	     .said = "11|stopped while asking for the password of [work]"},
+	     .said = "11|stopped while asking for the password"},
 		{.what = "^C ignored",
 	     .typed = "x\x03",
 	     .ignored = SIGINT,
@@ -438,7 +438,7 @@ static void test_ask(void)
 	if (pid == 0) {
 		setsid();
 		_exit(secret_ask("work", &login, &err) != NULL || err.kind != ERR_AUTH ||
-		      strstr(err.text, "no password for [work] and no terminal to ask on") == NULL);
+		      strstr(err.text, "no password is configured, and there is no terminal") == NULL);
 	}
 	waitpid(pid, &status, 0);
 	EQUAL(status, 0, "without a terminal nobody is asked");
