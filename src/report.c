@@ -250,6 +250,8 @@ static void summarize(struct report *report, size_t i)
 	add_clause(&line, row->kept, "kept");
 	add_clause(&line, row->deleted, "deleted");
 	add_clause(&line, row->failed, "failed");
+	if (row->errors.stopped)
+		(void)str_printf(&line, "%sstopped: the rest is on the server", line.len ? ", " : "");
 	if (line.len)
 		say(report, "", report->accounts[i].name, line.s);
 	str_free(&line);
