@@ -85,6 +85,8 @@ static int open_file(const char *path, bool create, struct error *err)
 	}
 	if (fd == -1 && errno == ELOOP)
 		return error_set(err, ERR_CANTCREATE, "%s: is a symbolic link", path);
+	if (fd == -1 && errno == EISDIR)
+		return error_set(err, ERR_CANTCREATE, "%s is a directory; an mbox is a file", path);
 	if (fd == -1)
 		return error_sys(err, error_kind_of(errno), "cannot open %s", path);
 	return fd;
