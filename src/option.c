@@ -151,10 +151,50 @@ const struct option *option_find(const char *name, bool run)
 	return NULL;
 }
 
+/* What fetchmail, mpop, getmail and fdm call it.  `delete` is the reverse of keep: to name that
+ * alone could cost mail. */
+static const struct {
+	const char *theirs, *ours;
+} foreign[] = {
+	{"server", "host"},
+	{"service", "port"},
+	{"username", "user"},
+	{"pass", "password"},
+	{"passwordeval", "password_command"},
+	{"use_apop", "auth"},
+	{"ssl", "tls"},
+	{"starttls", "tls"},
+	{"tls_starttls", "tls"},
+	{"ca_certs", "tls_ca_file"},
+	{"sslcertfile", "tls_ca_file"},
+	{"tls_trust_file", "tls_ca_file"},
+	{"sslfingerprint", "tls_pin"},
+	{"ssl_fingerprints", "tls_pin"},
+	{"tls_fingerprint", "tls_pin"},
+	{"sslcert", "tls_cert"},
+	{"sslkey", "tls_key"},
+	{"sslcommonname", "tls_host"},
+	{"ssl_cert_hostname", "tls_host"},
+	{"tls_host_override", "tls_host"},
+	{"source_ip", "source_address"},
+	{"plugin", "tunnel"},
+	{"skipsize", "max_size"},
+	{"maximum-size", "max_size"},
+	{"max_message_size", "max_size"},
+	{"fetchlimit", "limit"},
+	{"max_messages_per_session", "limit"},
+	{"delete", "keep = no' (for delete = yes) or 'keep = yes"},
+	{"delete_after", "keep"},
+};
+
 const char *option_nearest(const char *name, bool run)
 {
 	const char *nearest = NULL;
 	unsigned edits = 0;
+
+	for (size_t i = 0; !run && i < sizeof(foreign) / sizeof(*foreign); i++)
+		if (strcmp(name, foreign[i].theirs) == 0)
+			return foreign[i].ours;
 
 	for (const struct option *row = options; row < options + options_count; row++)
 		if (row->run == run && text_is_nearer(name, row->name, &edits))

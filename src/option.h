@@ -35,7 +35,8 @@ extern const size_t options_count;
 /* The row of a name (exact, lower case), or NULL. */
 const struct option *option_find(const char *name, bool run);
 
-/* The nearest name of a row (at most 2 edits), or NULL: for "did you mean". */
+/* For "did you mean 'X'": X where other programs call an option so, else the nearest name of a
+ * row (at most 2 edits), or NULL. */
 const char *option_nearest(const char *name, bool run);
 
 /* A zeroed account with a name gets every default.  name is copied. */

@@ -130,10 +130,46 @@ static int yes_or_no(const char *text)
 	return -1;
 }
 
+/* What other programs, or people, say for a word; a row has the one or the other. */
+static const struct {
+	const char *theirs, *ours;
+} foreign[] = {
+	{"starttls", "stls"},      {"ssl", "implicit"},   {"pop3s", "implicit"},
+	{"on", "implicit"},        {"yes", "implicit"},   {"none", "off"},
+	{"yes", "on"},             {"no", "off"},         {"on", "auto"},
+	{"password", "user"},      {"oauth2", "xoauth2"}, {"ipv4", "4"},
+	{"ipv6", "6"},             {"both", "any"},
+};
+
+static bool is_word(const struct option *row, const char *text)
+{
+	const char *const *word = row->words;
+
+	while (*word && strcmp(*word, text) != 0)
+		word++;
+	return *word != NULL;
+}
+
+/* The row's word that may be meant, or NULL. */
+static const char *nearest_word(const struct option *row, const char *text)
+{
+	const char *nearest = NULL;
+	unsigned edits = 0;
+
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++)
+		if (strcasecmp(text, foreign[i].theirs) == 0 && is_word(row, foreign[i].ours))
+			return foreign[i].ours;
+	for (const char *const *word = row->words; *word; word++)
+		if (text_is_nearer(text, *word, &edits))
+			nearest = *word;
+	return nearest;
+}
+
 static int read_word(const struct option *row, const char *text, uint64_t *number,
                      struct error *err)
 {
-	struct str wanted = {.max = 200};
+	const char *nearest = nearest_word(row, text);
+	struct str wanted = {.max = 300};
 
 	for (*number = 0; row->words[*number]; ++*number)
 		if (strcasecmp(text, row->words[*number]) == 0)
@@ -141,6 +177,8 @@ static int read_word(const struct option *row, const char *text, uint64_t *numbe
 	str_puts(&wanted, "one of");
 	for (size_t i = 0; row->words[i]; i++)
 		str_printf(&wanted, "%s %s", i ? "," : "", row->words[i]);
+	if (nearest)
+		str_printf(&wanted, "; did you mean %s?", nearest);
 	misfit(row, text, wanted.s, err);
 	str_free(&wanted);
 	return -1;
@@ -154,7 +192,7 @@ static bool is_foreign(const struct option *row, const char *text)
 	       (row->type == OPTION_OBJECT && strncmp(text, "pkcs11:", 7) == 0);
 }
 
-/* ~/ is read, and what is relative becomes absolute.  A $ in front can only be meant for a shell. */
+/* ~/ is read, and what is relative becomes absolute.  A $ in front was meant for a shell. */
 static int read_path(const struct option *row, const char *text, char **path, struct error *err)
 {
 	char here[MAX_TEXT], shown[64];

@@ -283,6 +283,7 @@ static const struct {
 	{"[a]\nHsot = x\n", {"2: unknown option 'hsot'; did you mean 'host'?"}},
 	{"[a]\nmax-size = 1\n", {"2: did you mean 'max_size'?"}},
 	{"[a]\nfrobnicate = x\n", {"2: unknown option 'frobnicate'"}},
+	{"[a]\nServer = x\n", {"2: unknown option 'server'; did you mean 'host'?"}},
 	{"[mailhaul]\njbos = 1\n", {"2: did you mean 'jobs'?"}},
 	{"[mailhaul]\nkeep = yes\n", {"2: 'keep' belongs to an account or [defaults], not to [mailh"}},
 	{"[a]\njobs = 1\n", {"2: 'jobs' belongs to [mailhaul]"}},
