@@ -314,6 +314,8 @@ static int fetch_mail(struct worker *w, struct error *err)
 		w->tally.kept = kept; /* the second listing counts what the first has brought */
 		if (rc == -1 && err->kind == ERR_TEMP) /* "in use", by the session we just lost */
 			*err = first;
+		else if (rc == -1 && err->kind == ERR_UNAVAILABLE) /* not why it broke */
+			error_wrap(err, "%.250s; once more", first.text);
 	}
 	if (rc == 0 && !lock_step)
 		rc = seen_pipelining(w->seen, broke, now, err);
