@@ -66,6 +66,7 @@ static const struct flag flags[] = {
 	{'V', "version", NULL, "show the version, and stop", .mode = MODE_VERSION},
 };
 enum { FLAGS = sizeof(flags) / sizeof(flags[0]), NO_LETTER = 256 };
+enum { WIDTH = 80, HELP_AT = 30 }; /* of --help, in columns */
 
 static int flag_value(size_t i)
 {
@@ -193,21 +194,48 @@ static int judge_settings(const struct arguments *args, struct error *err)
 	return result;
 }
 
+/* A row of --help, in as many lines as it takes.  The completions join them again: what goes on
+ * stands at HELP_AT, or behind a line that ends in | (help_option). */
 static void help_row(const char *left, const char *help, const char *fallback)
 {
-	printf("  %-27s %s%s%s%s\n", left, help, fallback ? " (" : "", fallback ? fallback : "",
-	       fallback ? ")" : "");
+	struct str text = {.max = 512};
+	size_t column = HELP_AT, len;
+
+	(void)str_printf(&text, fallback ? "%s (%s)" : "%s", help, fallback);
+	printf("  %-*s", HELP_AT - 3, left);
+	if (strlen(left) > HELP_AT - 3)
+		printf("\n%*s", HELP_AT - 1, "");
+	for (const char *word = text.s; *word; word += len + (word[len] == ' ')) {
+		len = strcspn(word, " ");
+		if (column + len > WIDTH) {
+			printf("\n%*s", HELP_AT - 1, "");
+			column = HELP_AT;
+		}
+		printf(" %.*s", (int)len, word);
+		column += len + 1;
+	}
+	putchar('\n');
+	str_free(&text);
 }
 
 static void help_option(const struct option *row)
 {
-	struct str left = {.max = 256};
+	struct str left = {.max = 512};
+	int at = (int)strlen(row->name) + 3;
+	size_t column = (size_t)at;
 
-	(void)str_printf(&left, "%s ", row->name);
-	if (!row->words)
-		(void)str_puts(&left, row->arg);
-	for (size_t i = 0; row->words && row->words[i]; i++)
-		(void)str_printf(&left, "%s%s", i ? "|" : "", row->words[i]);
+	(void)str_printf(&left, "%s %s", row->name, row->words ? "" : row->arg);
+	for (size_t i = 0; row->words && row->words[i]; i++) {
+		size_t len = strlen(row->words[i]) + 1;
+
+		if (column + len > WIDTH) {
+			(void)str_printf(&left, "|\n%*s%s", at, "", row->words[i]);
+			column = (size_t)at;
+		} else {
+			(void)str_printf(&left, "%s%s", i ? "|" : "", row->words[i]);
+		}
+		column += len;
+	}
 	help_row(left.s, row->help, row->fallback);
 	str_free(&left);
 }
@@ -287,9 +315,9 @@ bool arguments_is_url(const char *operand)
 void arguments_help(void)
 {
 	puts("Usage: mailhaul [OPTION]... [ACCOUNT | URL]...\n"
-	     "Fetch mail by POP3 and deliver it to a Maildir, an mbox, a program or standard output.\n"
-	     "Without an ACCOUNT, all that are configured and not marked `auto = no`.  A URL is\n"
-	     "pop3s://USER@HOST[:PORT] (TLS at once) or pop3://USER@HOST[:PORT] (STLS).\n\n"
+	     "Fetch mail by POP3 and deliver it to a Maildir, an mbox, a program or standard\n"
+	     "output.  Without an ACCOUNT, all that are configured and not marked `auto = no`.\n"
+	     "A URL is pop3s://USER@HOST[:PORT] (TLS) or pop3://USER@HOST[:PORT] (STLS).\n\n"
 	     "Options:");
 	for (size_t i = 0; i < FLAGS; i++) {
 		char letter[] = {'-', flags[i].letter, ',', '\0'}, left[64];

@@ -74,6 +74,7 @@ if command -v bash >/dev/null; then
 	in_bash 'mailhaul -o ' '' "$(xargs < "$work/keys")"
 	in_bash 'mailhaul -o keep=' '' "no yes"
 	in_bash 'mailhaul --option=tls=s' s stls
+	in_bash 'mailhaul -o auth=oa' oa oauthbearer
 	in_bash 'mailhaul --option kee' kee keep=
 	in_bash 'mailhaul -j ' '' ""
 	in_bash 'mailhaul --keep=' '' ""
@@ -99,6 +100,7 @@ if command -v fish >/dev/null; then
 	in_fish "mailhaul --config=$home/second o" other
 	in_fish 'mailhaul -o keep=' "keep= keep=no keep=yes"
 	in_fish 'mailhaul --option tls=s' tls=stls
+	in_fish 'mailhaul -o auth=oa' auth=oauthbearer
 	in_fish "mailhaul -o maildir=$home/Lett" "maildir=$home/Letters/"
 	in_fish 'mailhaul -j ' ""
 else
@@ -135,6 +137,7 @@ if command -v zsh >/dev/null; then
 	in_zsh 'mailhaul -f ~/second o' "-f $home/second other"
 	in_zsh 'mailhaul -o kee' "-o keep="
 	in_zsh 'mailhaul -o tls=st' "-o tls=stls"
+	in_zsh 'mailhaul -o auth=oa' "-o auth=oauthbearer"
 	in_zsh 'mailhaul --option=keep=y' "--option=keep=yes"
 	in_zsh "mailhaul --maildir $home/Lett" "--maildir $home/Letters"
 else

@@ -8,8 +8,9 @@ man=$top_srcdir/man
 mailhaul --help > "$work/help"
 
 # --help lists the command line's options first, then those of the table.
-sed -n '/^Account options/,$ s/^  \([a-z_]*\) .*/\1/p' "$work/help" | sort > "$work/table"
+sed -n '/^Account options/,$ s/^  \([a-z_][a-z_]*\) .*/\1/p' "$work/help" | sort > "$work/table"
 sed -n 's/^\.It Cm \([a-z_]*\) No = .*/\1/p' "$man/mailhaul-config.5" | sort > "$work/paragraphs"
+ok "no line of the help is wider than a terminal" test -z "$(awk 'length > 80' "$work/help")"
 ok "there are options to compare" test -s "$work/table"
 ok "every option has its paragraph, and every paragraph its option" \
 	diff "$work/table" "$work/paragraphs"

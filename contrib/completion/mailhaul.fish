@@ -31,7 +31,9 @@ complete -c mailhaul -a '(__mailhaul_accounts)' -d account
 set -g __mailhaul_settings
 set -g __mailhaul_file_keys
 set -l section options
-for line in (command mailhaul --help 2>/dev/null)
+# sed joins the lines of a row that takes several.
+for line in (command mailhaul --help 2>/dev/null | sed -e ':a' -e '$!{N;ba' -e '}' \
+    -e 's/|\n */|/g;s/\n \{30\}/ /g')
     switch $line
         case 'Account options*'
             set section settings
