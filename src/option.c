@@ -151,8 +151,8 @@ const struct option *option_find(const char *name, bool run)
 	return NULL;
 }
 
-/* What fetchmail, mpop, getmail and fdm call it.  `delete` is the reverse of keep: to name that
- * alone could cost mail. */
+/* What fetchmail, mpop, getmail and fdm call it.  Not `delete`: it is the reverse of keep, and who
+ * took the hint with the same word behind it would lose mail. */
 static const struct {
 	const char *theirs, *ours;
 } foreign[] = {
@@ -183,7 +183,6 @@ static const struct {
 	{"max_message_size", "max_size"},
 	{"fetchlimit", "limit"},
 	{"max_messages_per_session", "limit"},
-	{"delete", "keep = no' (for delete = yes) or 'keep = yes"},
 	{"delete_after", "keep"},
 };
 

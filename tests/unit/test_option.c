@@ -650,7 +650,7 @@ static const struct {
 	{"sslfingerprint", "tls_pin", false},
 	{"passwordeval", "password_command", false},
 	{"maximum-size", "max_size", false},
-	{"delete", "keep = no' (for delete = yes) or 'keep = yes", false},
+	{"delete", NULL, false},
 	{"server", NULL, true},
 	{"stdot", "stdout", false},
 	{"keeep", "keep", false},
