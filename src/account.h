@@ -107,6 +107,7 @@ struct account {
 	bool rebuild; /* a damaged journal is made anew from what can be read */
 	bool inspect; /* its server is only looked at: no user, no destination is needed */
 	int look;     /* enum look_mode; no destination is needed */
+	bool json;    /* what is seen is told as objects (json.h) */
 	unsigned columns; /* of the terminal that shows what is seen; 0: there is none */
 	struct server server;
 	struct login login;

@@ -29,6 +29,7 @@ struct flag {
 	const char *name, *arg, *help;
 	const char *key;   /* the account option it sets... */
 	const char *value; /* ...to this; NULL: to its argument */
+	bool json;
 	enum mode mode;
 };
 
@@ -43,6 +44,7 @@ static const struct flag flags[] = {
 	{0, "stdout", NULL, "deliver to standard output", .key = "stdout", .value = "yes"},
 	{'q', "quiet", NULL, "say nothing but errors", .mode = MODE_FETCH},
 	{'v', "verbose", NULL, "say more, and show the protocol", .mode = MODE_FETCH},
+	{0, "json", NULL, "say everything as objects, one a line, on standard output", .json = true},
 	{'j', "jobs", "N", "fetch so many accounts at a time", .mode = MODE_FETCH},
 	{0, "rebuild-state", NULL, "make damaged journals anew from what can be read, and fetch",
 	 .mode = MODE_REBUILD},
@@ -150,6 +152,7 @@ static int take_flag(struct arguments *args, const struct flag *flag, char *arg,
 		add_setting(args, flag->key, flag->value ? flag->value : arg);
 		return 0;
 	}
+	args->json |= flag->json;
 	switch (flag->letter) {
 	case 'f':
 		args->config = arg;
@@ -164,7 +167,7 @@ static int take_flag(struct arguments *args, const struct flag *flag, char *arg,
 		args->verbose = flag->letter == 'v';
 		return 0;
 	default:
-		return take_mode(args, flag->mode, err);
+		return flag->json ? 0 : take_mode(args, flag->mode, err);
 	}
 }
 

@@ -21,6 +21,7 @@
 
 #include "fetch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -76,8 +77,9 @@ static void tell_busy(const struct errand *e, uint64_t seconds)
 
 static void tell_plan(const struct errand *e, const struct plan *plan)
 {
-	tell(e, &(struct event){.kind = EVENT_PLAN, .num = plan->fetch, .bytes = plan->octets,
-	                        .kept = plan->kept, .total = e->listing.count});
+	tell(e, &(struct event){.kind = EVENT_PLAN, .num = e->f->tally->fetched + plan->fetch,
+	                        .bytes = e->f->tally->bytes + plan->octets, .kept = plan->kept,
+	                        .total = e->listing.count});
 }
 
 static void tell_progress(struct errand *e)
@@ -98,12 +100,9 @@ static void message_failed(struct errand *e, uint32_t num, bool told, const stru
 	struct event event = {.kind = EVENT_FAILED, .error = why->kind, .num = num,
 	                      .level = told ? NOTE_INFO : NOTE_WARN};
 	struct wire_span uid = listing_uid(&e->listing, listing_message(&e->listing, num));
-	struct error err = *why;
-	char shown[80];
 
-	error_wrap(&err, "message %lu (uid %s)", (unsigned long)num,
-	           uid.len > 0 ? printable(shown, sizeof shown, uid.p, uid.len) : "none");
-	text_copy(event.text, sizeof event.text, err.text);
+	snprintf(event.text, sizeof event.text, "%.*s\n%s", (int)uid.len, uid.len > 0 ? uid.p : "",
+	         why->text);
 	tell(e, &event);
 	e->f->tally->failed++;
 }
@@ -580,7 +579,8 @@ static int close_books(struct errand *e, int rc, struct error *err)
 
 int fetch_run(const struct fetch *f, struct error *err)
 {
-	struct errand e = {.f = f, .most = deliver_group(f->deliver)};
+	struct errand e = {.f = f, .most = deliver_group(f->deliver),
+	                   .received = f->tally->bytes};
 	int rc;
 
 	rc = errand_run(&e, err);

@@ -11,7 +11,7 @@
  * list below are asked for.  ISO-2022-CN-EXT and its like are not among them on purpose
  * (CVE-2024-2961).  ASCII, UTF-8, Latin-1 and Windows-1252 need no iconv.
  *
- * On failure there is none: what does not fit is left out.  Called by look.c.
+ * On failure there is none: what does not fit is left out.  Called by look.c and display.c.
  */
 #include "config.h"
 
@@ -464,6 +464,14 @@ static size_t fitting(const char *text, size_t len, size_t columns, size_t *used
 		*used += width_of(c);
 	}
 	return at;
+}
+
+size_t header_columns(const char *text)
+{
+	size_t used;
+
+	fitting(text, strlen(text), SIZE_MAX, &used);
+	return used;
 }
 
 void header_fit(const char *text, size_t columns, bool fill, struct str *line)

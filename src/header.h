@@ -24,6 +24,9 @@ void header_decode(const char *value, size_t len, struct str *text);
 /* The same of a From field: its first name, or the address where it has no name. */
 void header_sender(const char *value, size_t len, struct str *text);
 
+/* How many columns of a terminal a text in UTF-8 fills. */
+size_t header_columns(const char *text);
+
 /* Adds text in UTF-8, cut to so many columns of a terminal (with "..."), and filled up with blanks
  * where fill says so. */
 void header_fit(const char *text, size_t columns, bool fill, struct str *line);

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "conn.h"
+#include "json.h"
 #include "link.h"
 #include "wire.h"
 
@@ -32,7 +33,28 @@ struct inspection {
 	struct wire_capa capa; /* the last answer */
 };
 
-#define show(in, ...) link_line((in)->link, __VA_ARGS__)
+/* One fact; label "" is the line for the configuration. */
+PRINTF(3, 4)
+static void show(const struct inspection *in, const char *label, const char *fmt, ...)
+{
+	const char *name = in->account->name;
+	char text[LINK_TEXT], object[LINK_TEXT];
+	struct json json;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (!in->account->json) {
+		link_line(in->link, label, "%s", text);
+		return;
+	}
+	json_begin(&json, object, sizeof(object), "server", name);
+	json_text(&json, "item", label == name ? "address" : label[0] ? label : "option");
+	json_text(&json, "text", text);
+	json_end(&json);
+	link_line(in->link, "", "%s", object);
+}
 
 static void show_certificate(const struct inspection *in)
 {

@@ -13,15 +13,20 @@
 
 #include "base.h"
 
+#define LINK_TEXT 1600
+
 enum event_kind {
 	EVENT_NOTE = 1, /* level, text */
 	EVENT_ALIVE,    /* bytes came in, or num seconds of work begin in which nothing can be said:
 	                 * only for the supervisor's watch */
 	EVENT_LINE,     /* text: one line for standard output, which somebody asked for */
-	EVENT_PLAN,     /* num = messages to fetch, bytes = their octets, kept, total = listed */
+	EVENT_ASKING,   /* num = 1: a command runs that may ask a person for something, and nothing
+	                 * may be drawn meanwhile; 0: it is over */
+	EVENT_PLAN,     /* num = messages to fetch in this run, bytes = their octets, kept, total =
+	                 * listed; each session sends one */
 	EVENT_PROGRESS, /* num = fetched, bytes = received so far; may be dropped */
-	EVENT_FAILED,   /* error + text: one message failed, the others go on.  level: NOTE_INFO where
-	                 * an earlier run has said so */
+	EVENT_FAILED,   /* error + text, "UID\nWHY": message num failed, the others go on.  level:
+	                 * NOTE_INFO where an earlier run has said so */
 	EVENT_DONE,     /* num = delivered, bytes, kept, deleted, failed: the account's last word */
 	EVENT_ERROR,    /* error + text: the account failed; EVENT_DONE follows.  level: NOTE_INFO where
 	                 * those who do not look on need not hear it */
@@ -40,7 +45,7 @@ struct event {
 	uint32_t level; /* enum note_level */
 	uint32_t one_message;
 	uint64_t num, bytes, total, kept, deleted, failed;
-	char text[1600];
+	char text[LINK_TEXT];
 };
 
 /* A pair of connected ends, close-on-exec.  0 / -1. */

@@ -22,13 +22,19 @@
 
 #include "cert.h"
 #include "header.h"
+#include "json.h"
 #include "link.h"
 #include "plan.h"
 
 #define MAX_HEAD 65536   /* octets of a header that are looked at */
 #define MAX_STATE 30     /* columns */
+#define MOST_UID 400     /* bytes of an object */
+#define MOST_FROM 300
+#define MOST_DATE 100
 #define MARK_AT_ONCE 1000
 #define ANY_WIDTH 250    /* columns of a line where there is no terminal */
+#define NARROW 60        /* columns that have no room for size and age */
+#define BOTH 24          /* columns that are enough for two */
 #define MINUTE 60
 #define HOUR 3600
 #define DAY 86400
@@ -118,25 +124,43 @@ static void tell_state(const struct sight *s, const struct message *message, cha
 
 /* -- --list ------------------------------------------------------------------------------- */
 
-/* A field of a head as it is to be shown; "" where there is none. */
-static void read_field(const struct str *head, const char *name, bool person, char *to, size_t size)
+/* A field of a head in UTF-8; nothing where there is none. */
+static void read_field(const struct str *head, const char *name, bool person, struct str *text)
 {
-	struct str value = {.max = HEADER_MAX}, text = {.max = 4 * HEADER_MAX};
+	struct str value = {.max = HEADER_MAX};
 
-	*to = '\0';
 	if (head->len > 0 && header_field(head->s, head->len, name, &value) && value.len > 0) {
 		if (person)
-			header_sender(value.s, value.len, &text);
+			header_sender(value.s, value.len, text);
 		else
-			header_decode(value.s, value.len, &text);
+			header_decode(value.s, value.len, text);
 	}
-	if (text.len > 0)
-		printable(to, size, text.s, text.len);
 	str_free(&value);
+}
+
+/* The same as a terminal may show it; "" where there is none. */
+static void show_field(const struct str *head, const char *name, bool person, char *to, size_t size)
+{
+	struct str text = {.max = 4 * HEADER_MAX};
+
+	read_field(head, name, person, &text);
+	printable(to, size, text.len > 0 ? text.s : "", text.len);
 	str_free(&text);
 }
 
-/* What no column is left for is cut; a line never wraps. */
+/* What stands first in a line. */
+static void make_front(const struct sight *s, const char *num, const char *size, const char *age,
+                       char to[80])
+{
+	unsigned columns = s->l->account->columns;
+
+	if (columns > 0 && columns < NARROW)
+		snprintf(to, 80, "%*s", s->digits, num);
+	else
+		snprintf(to, 80, "%*s  %7s  %6s", s->digits, num, size, age);
+}
+
+/* What no column is left for is cut, or left out; a line never wraps. */
 static void show_row(const struct sight *s, const char *front, const char *state,
                      const char *from, const char *subject)
 {
@@ -149,10 +173,13 @@ static void show_row(const struct sight *s, const char *front, const char *state
 	str_puts(&line, "  ");
 	taken = line.len;
 	rest = width > taken + 20 ? width - taken : 20;
-	whole = rest < 75 ? rest * 2 / 5 : 30;
-	header_fit(from, whole, true, &line);
-	str_puts(&line, "  ");
-	header_fit(subject, rest - whole - 2, false, &line);
+	whole = rest < BOTH ? 0 : rest < 75 ? rest * 2 / 5 : 30;
+	if (whole > 0) {
+		header_fit(from, whole, true, &line);
+		str_puts(&line, "  ");
+		rest -= whole + 2;
+	}
+	header_fit(subject, rest, false, &line);
 	while (line.len > 0 && line.s[line.len - 1] == ' ')
 		str_cut(&line, line.len - 1);
 	header_fit(line.s, width, false, &out);
@@ -164,18 +191,105 @@ static void show_row(const struct sight *s, const char *front, const char *state
 static void show_message(const struct sight *s, uint32_t num, const struct str *head)
 {
 	const struct message *message = listing_message(&s->listing, num);
-	char front[80], size[16], age[24] = "", state[64], from[400], subject[1200];
+	char digits[16], front[80], size[16], age[24] = "", state[64], from[400], subject[1200];
 
 	weigh(size, message->octets);
 	if (message->since > 0 && message->since <= s->now)
 		span_of(age, s->now - message->since);
-	snprintf(front, sizeof front, "%*lu  %7s  %6s", s->digits, (unsigned long)num,
-	         message->listed ? size : "?", age);
+	snprintf(digits, sizeof digits, "%lu", (unsigned long)num);
+	make_front(s, digits, message->listed ? size : "?", age, front);
 	tell_state(s, message, state, sizeof state);
-	read_field(head, "From", true, from, sizeof from);
-	read_field(head, "Subject", false, subject, sizeof subject);
+	show_field(head, "From", true, from, sizeof from);
+	show_field(head, "Subject", false, subject, sizeof subject);
 	show_row(s, front, state, from, subject);
 }
+
+/* -- with --json -------------------------------------------------------------------------- */
+
+static const char *verdict_of(const struct sight *s, const struct message *message)
+{
+	if (message->act == ACT_DELETE)
+		return "delete";
+	if (message->act == ACT_LEAVE)
+		return "leave";
+	if (message->part)
+		return "fetch its header";
+	return s->l->account->policy.keep > 0 ? "fetch" : "fetch and delete";
+}
+
+static void send_object(const struct sight *s, struct json *json)
+{
+	json_end(json);
+	say(s, "%s", json->to);
+}
+
+static void add_field(struct json *json, const char *key, const struct str *head, const char *name,
+                      bool person, size_t most)
+{
+	struct str text = {.max = 4 * HEADER_MAX};
+
+	read_field(head, name, person, &text);
+	if (text.len > 0)
+		json_bytes(json, key, text.s, text.len, most);
+	str_free(&text);
+}
+
+/* What tell_state tells, in numbers. */
+static void add_state(const struct sight *s, const struct message *message, struct json *json)
+{
+	uint64_t keep = s->l->account->policy.keep, since;
+
+	json_text(json, "action", verdict_of(s, message));
+	json_text(json, "reason", plan_why_text(message->why));
+	if (message->since > 0)
+		json_number(json, "delivered", message->since);
+	if (message->why == WHY_KEPT && keep < INT64_MAX - message->since)
+		json_number(json, "kept_until", message->since + keep);
+	if (message->failures == 0)
+		return;
+	json_number(json, "failures", message->failures);
+	if (message->why == WHY_FAILED) {
+		seen_failures(s->l->seen, listing_uid(&s->listing, message), message->octets, &since);
+		json_number(json, "next_try", since + plan_pause(message->failures));
+	}
+}
+
+/* head: empty where nobody asked for it.  The subject comes last and gets what room is left. */
+static void tell_message(const struct sight *s, uint32_t num, const struct str *head)
+{
+	const struct message *message = listing_message(&s->listing, num);
+	struct wire_span uid = listing_uid(&s->listing, message);
+	char text[LINK_TEXT];
+	struct json json;
+
+	json_begin(&json, text, sizeof text, "message", s->l->account->name);
+	json_number(&json, "number", num);
+	if (uid.len > 0)
+		json_bytes(&json, "uid", uid.p, uid.len, MOST_UID);
+	if (message->listed)
+		json_number(&json, "size", message->octets);
+	add_state(s, message, &json);
+	add_field(&json, "from", head, "From", true, MOST_FROM);
+	add_field(&json, "date", head, "Date", false, MOST_DATE);
+	add_field(&json, "subject", head, "Subject", false, LINK_TEXT);
+	send_object(s, &json);
+}
+
+static void tell_mailbox(const struct sight *s)
+{
+	char text[LINK_TEXT];
+	struct json json;
+
+	json_begin(&json, text, sizeof text, "mailbox", s->l->account->name);
+	json_number(&json, "messages", s->listing.count);
+	json_number(&json, "bytes", s->listing.octets);
+	json_number(&json, "fetch", s->plan.fetch);
+	json_number(&json, "fetch_bytes", s->plan.octets);
+	json_number(&json, "delete", s->plan.remove);
+	send_object(s, &json);
+}
+
+/* -- --list again ------------------------------------------------------------------------- */
 
 /* One refusal may be about that message; before any header came it is taken for all. */
 static void top_refused(struct sight *s, const char *why, bool any_came)
@@ -238,15 +352,20 @@ static void begin_list(struct sight *s)
 {
 	char size[16], front[80];
 
-	say(s, "%s: %lu message%s, %s", s->l->account->name, (unsigned long)s->listing.count,
-	    plural(s->listing.count), weigh(size, s->listing.octets));
+	if (s->l->account->json)
+		tell_mailbox(s);
+	else
+		say(s, "%s: %lu message%s, %s", s->l->account->name, (unsigned long)s->listing.count,
+		    plural(s->listing.count), weigh(size, s->listing.octets));
 	s->top = !s->l->pop3->capa.known || s->l->pop3->capa.top;
 	if (s->listing.count == 0)
 		return;
 	if (!s->top)
 		top_refused(s, "it does not announce it", false);
+	if (s->l->account->json)
+		return;
 	measure(s);
-	snprintf(front, sizeof front, "%*s  %7s  %6s", s->digits, "NUM", "SIZE", "AGE");
+	make_front(s, "NUM", "SIZE", "AGE", front);
 	show_row(s, front, "STATE", "FROM", "SUBJECT");
 }
 
@@ -266,7 +385,9 @@ static int list(struct sight *s, struct error *err)
 			rc = take_head(s, &head, &any_came, err);
 		else if (s->shown >= s->asked)
 			s->asked++;
-		if (rc == 0)
+		if (rc == 0 && s->l->account->json)
+			tell_message(s, ++s->shown, &head);
+		else if (rc == 0)
 			show_message(s, ++s->shown, &head);
 	}
 	str_free(&head);
@@ -275,15 +396,13 @@ static int list(struct sight *s, struct error *err)
 
 /* -- the others --------------------------------------------------------------------------- */
 
-static const char *verdict_of(const struct sight *s, const struct message *message)
+static void explain_as_objects(const struct sight *s)
 {
-	if (message->act == ACT_DELETE)
-		return "delete";
-	if (message->act == ACT_LEAVE)
-		return "leave";
-	if (message->part)
-		return "fetch its header";
-	return s->l->account->policy.keep > 0 ? "fetch" : "fetch and delete";
+	struct str none = {0};
+
+	tell_mailbox(s);
+	for (uint32_t num = 1; num <= s->listing.count; num++)
+		tell_message(s, num, &none);
 }
 
 static void explain(const struct sight *s)
@@ -329,18 +448,33 @@ static int mark_group(struct sight *s, uint32_t *next, uint64_t *marked, struct 
 	return rc;
 }
 
+static void tell_marked(const struct sight *s, uint64_t marked, uint64_t known)
+{
+	const char *name = s->l->account->name;
+	char text[LINK_TEXT];
+	struct json json;
+
+	if (s->l->account->json) {
+		json_begin(&json, text, sizeof text, "marked", name);
+		json_number(&json, "marked", marked);
+		json_number(&json, "known", known);
+		send_object(s, &json);
+	} else {
+		say(s, "%s: %" PRIu64 " message%s marked as delivered, %" PRIu64 " known before", name,
+		    marked, plural(marked), known);
+	}
+}
+
 static int mark(struct sight *s, struct error *err)
 {
 	uint64_t marked = 0, nameless = 0;
-	const char *name = s->l->account->name;
 
 	for (uint32_t num = 1; num <= s->listing.count; num++)
 		nameless += listing_message(&s->listing, num)->uid_len == 0;
 	for (uint32_t next = 1; next <= s->listing.count;)
 		if (mark_group(s, &next, &marked, err) == -1)
 			return -1;
-	say(s, "%s: %" PRIu64 " message%s marked as delivered, %" PRIu64 " known before", name, marked,
-	    plural(marked), s->listing.count - nameless - marked);
+	tell_marked(s, marked, s->listing.count - nameless - marked);
 	if (nameless > 0)
 		note(NOTE_WARN, "%" PRIu64 " message%s without a UID cannot be marked", nameless,
 		     plural(nameless));
@@ -366,11 +500,22 @@ static void tell_login(const struct sight *s)
 	const struct conn *conn = s->l->pop3->conn;
 	const struct account *account = s->l->account;
 	char *words = conn->tls != NULL ? tls_describe(conn->tls) : NULL;
+	char text[LINK_TEXT];
+	struct json json;
 
-	if (account->columns > 0 || note_limit >= NOTE_INFO)
+	if (account->json) {
+		json_begin(&json, text, sizeof text, "login", account->name);
+		json_text(&json, "host", account->server.host);
+		json_text(&json, "user", account->login.user != NULL ? account->login.user : "");
+		json_text(&json, "mechanism", s->l->pop3->mechanism);
+		if (words != NULL)
+			json_text(&json, "tls", words);
+		send_object(s, &json);
+	} else if (account->columns > 0 || note_limit >= NOTE_INFO) {
 		say(s, "%s: %s lets %s in by %s, %s", account->name, account->server.host,
 		    account->login.user, s->l->pop3->mechanism,
 		    words != NULL ? words : "without TLS");
+	}
 	free(words);
 }
 
@@ -402,7 +547,10 @@ static int answer(struct sight *s, struct error *err)
 	case LOOK_MARK:
 		return mark(s, err);
 	case LOOK_DRY_RUN:
-		explain(s);
+		if (s->l->account->json)
+			explain_as_objects(s);
+		else
+			explain(s);
 		return 0;
 	default:
 		return 0;

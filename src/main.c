@@ -32,12 +32,12 @@
 #include "child.h"
 #include "conf.h"
 #include "hook.h"
+#include "json.h"
 #include "option.h"
 #include "report.h"
 #include "secret.h"
 #include "supervisor.h"
 #include "url.h"
-
 
 /* The accounts of this run. */
 struct selection {
@@ -71,61 +71,67 @@ static void make_safe(void)
 #endif
 }
 
-/* Says what went wrong before there was anything to run.  Returns the exit status. */
-static int fail(const struct error *err)
-{
-	struct report *report = report_open(&(struct report_style){0}, NULL, 0);
-
-	report_complain(report, err);
-	return report_close(&report);
-}
-
 /* -- what is printed and no more ---------------------------------------------------------- */
 
-static int end_output(void)
-{
-	struct error err;
-
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return 0;
-	error_sys(&err, ERR_IO, "standard output");
-	return fail(&err);
-}
-
-static int print_version(void)
+static void print_version(void)
 {
 	printf("%s\nGnuTLS %s\nMIT licence; there is no warranty.\n", PACKAGE_STRING,
 	       gnutls_check_version(NULL));
-	return end_output();
+}
+
+/* An object of strings, for --json; a NULL is left out. */
+static void print_object(struct report *report, const char *event, const char *account,
+                         const char *key, const char *value)
+{
+	char text[8192];
+	struct json json;
+
+	json_begin(&json, text, sizeof(text), event, account);
+	if (key) {
+		json_text(&json, "key", key);
+		json_text(&json, "value", value);
+	}
+	json_end(&json);
+	report_line(report, text);
 }
 
 /* One section: an account's, or the run's for NULL. */
-static void print_section(const struct run_options *run, const struct account *account)
+static void print_section(struct report *report, bool json, const struct run_options *run,
+                          const struct account *account)
 {
-	printf("%s[%s]\n", account ? "\n" : "", account ? account->name : "mailhaul");
+	const char *name = account ? account->name : NULL;
+
+	if (!json)
+		printf("%s[%s]\n", account ? "\n" : "", account ? name : "mailhaul");
 	for (size_t i = 0; i < options_count; i++) {
 		struct str text = {.max = 1u << 20};
+		bool there = account ? option_show(account, &options[i], &text)
+		                     : option_show_run(run, &options[i], &text);
+		const char *value = text.s ? text.s : "";
 
-		if (account ? option_show(account, &options[i], &text)
-		            : option_show_run(run, &options[i], &text))
-			printf("%s = %s\n", options[i].name, text.s ? text.s : "");
+		if (there && json)
+			print_object(report, "option", name, options[i].name, value);
+		else if (there)
+			printf("%s = %s\n", options[i].name, value);
 		str_free(&text);
 	}
 }
 
-static int print_config(const struct run_options *run, const struct selection *chosen)
+static void print_config(struct report *report, bool json, const struct run_options *run,
+                         const struct selection *chosen)
 {
-	print_section(run, NULL);
+	print_section(report, json, run, NULL);
 	for (size_t i = 0; i < chosen->count; i++)
-		print_section(run, &chosen->accounts[i]);
-	return end_output();
+		print_section(report, json, run, &chosen->accounts[i]);
 }
 
-static int print_accounts(const struct conf *conf)
+static void print_accounts(struct report *report, bool json, const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->count; i++)
-		puts(conf->accounts[i].name);
-	return end_output();
+		if (json)
+			print_object(report, "configured", conf->accounts[i].name, NULL, NULL);
+		else
+			puts(conf->accounts[i].name);
 }
 
 /* -- configuration ------------------------------------------------------------------------ */
@@ -162,10 +168,9 @@ static int load_conf(const struct arguments *args, struct conf *conf, struct err
 	return result;
 }
 
-/* Prints every problem of the file; or, if there are none, why it cannot be read. */
-static int fail_conf(const struct conf *conf, const struct error *why)
+/* Tells every problem of the file; or, if there are none, why it cannot be read. */
+static void fail_conf(struct report *report, const struct conf *conf, const struct error *why)
 {
-	struct report *report = report_open(&(struct report_style){0}, NULL, 0);
 	const char *line = conf->problems.len ? conf->problems.s : "", *end;
 
 	if (!*line)
@@ -177,7 +182,6 @@ static int fail_conf(const struct conf *conf, const struct error *why)
 		snprintf(err.text, sizeof(err.text), "%.*s", (int)(end - line), line);
 		report_complain(report, &err);
 	}
-	return report_close(&report);
 }
 
 /* -- accounts ----------------------------------------------------------------------------- */
@@ -253,45 +257,59 @@ static int choose_accounts(const struct arguments *args, const struct conf *conf
 	                 "[NAME], see mailhaul-config(5)", conf->path);
 }
 
-/* All that can be known to be wrong without dialling; every account is judged.  place: say where
- * in the file it stands. */
-static int check_accounts(const struct conf *conf, const struct selection *chosen, bool place)
+/* What can be known to be wrong of one without dialling. */
+static int check_account(const struct arguments *args, struct account *account, struct error *err)
 {
-	struct report *report = report_open(&(struct report_style){0}, NULL, 0);
+	char **words;
+
+	if (option_check(account, err) == -1)
+		return -1;
+	if (args->json && args->mode < MODE_CHECK && account->target.to_stdout)
+		return error_set(err, ERR_USAGE, "--json and mail cannot both go to standard output");
+	if (!account->target.mda)
+		return 0;
+	words = child_words(account->target.mda, err);
+	if (!words)
+		return error_wrap(err, "mda");
+	child_words_free(words);
+	return 0;
+}
+
+/* Every account is judged.  place: say where in the file it stands.  -1: something was wrong. */
+static int check_accounts(const struct arguments *args, struct report *report,
+                          const struct conf *conf, const struct selection *chosen, bool place)
+{
+	int rc = 0;
 
 	for (size_t i = 0; i < chosen->count; i++) {
 		struct account *account = &chosen->accounts[i];
 		struct error err = {0};
-		char **words = NULL;
 
-		if (option_check(account, &err) == 0 && account->target.mda &&
-		    !(words = child_words(account->target.mda, &err)))
-			error_wrap(&err, "mda");
-		child_words_free(words);
-		if (err.kind) {
-			error_wrap(&err, "%s", account->name);
-			if (place && account->line > 0)
-				error_wrap(&err, "%.300s:%u", conf->path, account->line);
-			report_complain(report, &err);
-		}
+		if (check_account(args, account, &err) == 0)
+			continue;
+		rc = error_wrap(&err, "%s", account->name);
+		if (place && account->line > 0)
+			error_wrap(&err, "%.300s:%u", conf->path, account->line);
+		report_complain(report, &err);
 	}
-	return report_close(&report);
+	return rc;
 }
 
 /* --test-config: all that is wrong, of the file and of each account in it. */
-static int test_config(const struct arguments *args, const struct conf *conf, int loaded,
-                       const struct error *why, struct selection *chosen)
+static void test_config(const struct arguments *args, struct report *report,
+                        const struct conf *conf, const struct error *why,
+                        struct selection *chosen)
 {
 	struct error err = {0};
-	int status = loaded == -1 ? fail_conf(conf, why) : 0, more = 0;
 
-	if (conf->count == 0 && loaded == -1)
-		return status;
+	if (why->kind)
+		fail_conf(report, conf, why);
+	if (why->kind && conf->count == 0)
+		return;
 	if (choose_accounts(args, conf, chosen, &err) == -1)
-		more = fail(&err);
+		report_complain(report, &err);
 	else
-		more = check_accounts(conf, chosen, true);
-	return status ? status : more;
+		check_accounts(args, report, conf, chosen, true);
 }
 
 /* -- the run ------------------------------------------------------------------------------ */
@@ -329,115 +347,104 @@ static unsigned columns_of(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-/* --check: that mail waits is sure, whatever else has failed. */
-static int check_status(uint64_t waiting, int status)
+static void fetch(const struct arguments *args, const struct run_options *run,
+                  struct selection *chosen, struct report *report, int *by_signal)
 {
-	if (waiting > 0)
-		return 0;
-	return status ? status : 1;
+	struct error err = {0}, trouble = {0};
+
+	note_limit = args->verbose ? NOTE_TRACE : NOTE_WARN;
+	for (size_t i = 0; i < chosen->count; i++) {
+		chosen->accounts[i].columns = args->json ? 0 : columns_of();
+		chosen->accounts[i].json = args->json;
+	}
+	ask_passwords(chosen, report);
+	report_accounts(report, chosen->accounts, chosen->count);
+	if (supervisor_run(chosen->accounts, chosen->count, run->jobs, report, by_signal, &err) == -1)
+		report_complain(report, &err);
+	if (run->on_new && args->mode < MODE_CHECK && !*by_signal &&
+	    hook_run(run->on_new, chosen->accounts, chosen->count, report, by_signal, &trouble) == -1)
+		report_complain_late(report, &trouble); /* the mail is here: nothing is worse than what
+		                                         * the accounts say */
 }
 
-static int fetch(const struct arguments *args, const struct run_options *run,
-                 struct selection *chosen)
+/* What needs a configuration.  It is freed before the run: one copy of each password is enough.
+ * What is to be shown of one account after another belongs together: one job. */
+static void work(const struct arguments *args, struct report *report, struct selection *chosen,
+                 int *by_signal)
+{
+	struct conf conf = {0};
+	struct error err = {0};
+	struct run_options run;
+	bool ready = false;
+
+	if (load_conf(args, &conf, &err) == 0)
+		err.kind = ERR_NONE;
+	if (args->mode == MODE_TEST_CONFIG)
+		test_config(args, report, &conf, &err, chosen);
+	else if (err.kind)
+		fail_conf(report, &conf, &err);
+	else if (args->mode == MODE_LIST_ACCOUNTS)
+		print_accounts(report, args->json, &conf);
+	else if (choose_accounts(args, &conf, chosen, &err) == -1)
+		report_complain(report, &err);
+	else
+		ready = check_accounts(args, report, &conf, chosen, false) == 0;
+	run = conf.run;
+	conf.run = (struct run_options){0};
+	run.jobs = args->jobs ? args->jobs : run.jobs;
+	conf_free(&conf);
+	if (ready && args->mode == MODE_PRINT_CONFIG)
+		print_config(report, args->json, &run, chosen);
+	if (args->mode > MODE_CHECK)
+		run.jobs = 1;
+	if (ready && args->mode != MODE_PRINT_CONFIG)
+		fetch(args, &run, chosen, report, by_signal);
+	run_options_free(&run);
+}
+
+static struct report *open_report(const struct arguments *args)
 {
 	const char *term = getenv("TERM");
 	struct report_style style = {
 		.quiet = args->quiet,
 		.verbose = args->verbose,
-		.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0,
-		.watched = isatty(STDERR_FILENO),
+		.terminal = isatty(STDERR_FILENO),
+		.dumb = !term || !*term || strcmp(term, "dumb") == 0,
+		.json = args->json && args->mode < MODE_HELP,
 	};
-	struct report *report = report_open(&style, chosen->accounts, chosen->count);
-	bool fetches = args->mode < MODE_CHECK;
-	struct error err = {0}, trouble = {0};
-	int by_signal = 0, status;
-	uint64_t found;
 
-	note_limit = args->verbose ? NOTE_TRACE : NOTE_WARN;
-	for (size_t i = 0; i < chosen->count; i++)
-		chosen->accounts[i].columns = columns_of();
-	ask_passwords(chosen, report);
-	if (supervisor_run(chosen->accounts, chosen->count, run->jobs, report, &by_signal,
-	                   &err) == -1)
-		report_complain(report, &err);
-	if (run->on_new && fetches && !by_signal)
-		(void)hook_run(run->on_new, chosen->accounts, chosen->count, report, &by_signal, &trouble);
-	found = report_new(report);
-	status = report_close(&report);
-	if (by_signal) {
-		signal(by_signal, SIG_DFL);
-		raise(by_signal);
-	}
-	if (trouble.kind) { /* the mail is here: nothing is worse than what the accounts say */
-		int more = fail(&trouble);
-
-		status = status ? status : more;
-	}
-	return args->mode == MODE_CHECK ? check_status(found, status) : status;
-}
-
-/* One after another, for what they show belongs together. */
-static int show(const struct arguments *args, struct selection *chosen)
-{
-	int status = fetch(args, &(struct run_options){.jobs = 1}, chosen);
-
-	return status ? status : end_output();
-}
-
-/* What needs a configuration.  It is freed before the run: one copy of each password is enough. */
-static int work(const struct arguments *args)
-{
-	struct conf conf = {0};
-	struct selection chosen = {0};
-	struct error err = {0};
-	struct run_options run;
-	int loaded = load_conf(args, &conf, &err), status;
-
-	if (args->mode == MODE_TEST_CONFIG)
-		status = test_config(args, &conf, loaded, &err, &chosen);
-	else if (loaded == -1)
-		status = fail_conf(&conf, &err);
-	else if (args->mode == MODE_LIST_ACCOUNTS)
-		status = print_accounts(&conf);
-	else if (choose_accounts(args, &conf, &chosen, &err) == -1)
-		status = fail(&err);
-	else
-		status = check_accounts(&conf, &chosen, false);
-	run = conf.run;
-	conf.run = (struct run_options){0};
-	run.jobs = args->jobs ? args->jobs : run.jobs;
-	conf_free(&conf);
-	if (status == 0 && args->mode == MODE_PRINT_CONFIG)
-		status = print_config(&run, &chosen);
-	else if (status == 0 && args->mode > MODE_CHECK && args->mode <= MODE_SERVER_INFO)
-		status = show(args, &chosen);
-	else if (status == 0 && args->mode <= MODE_CHECK)
-		status = fetch(args, &run, &chosen);
-	for (size_t i = 0; i < chosen.count; i++)
-		account_free(&chosen.accounts[i]);
-	free(chosen.accounts);
-	run_options_free(&run);
-	return status;
+	return report_open(&style);
 }
 
 int main(int argc, char **argv)
 {
 	struct arguments args = {0};
+	struct selection chosen = {0};
 	struct error err = {0};
-	int status;
+	struct report *report;
+	int understood, by_signal = 0, status;
 
 	make_safe();
-	if (arguments_read(&args, argc, argv, &err) == -1) {
-		status = fail(&err);
-		fputs("Try 'mailhaul --help' for more.\n", stderr);
-	} else if (args.mode == MODE_HELP) {
+	understood = arguments_read(&args, argc, argv, &err);
+	report = open_report(&args);
+	if (understood == -1)
+		report_complain(report, &err);
+	else if (args.mode == MODE_HELP)
 		arguments_help();
-		status = end_output();
-	} else if (args.mode == MODE_VERSION) {
-		status = print_version();
-	} else {
-		status = work(&args);
-	}
+	else if (args.mode == MODE_VERSION)
+		print_version();
+	else
+		work(&args, report, &chosen, &by_signal);
+	if (understood == -1 && !args.json)
+		fputs("Try 'mailhaul --help' for more.\n", stderr);
+	status = report_close(&report);
+	for (size_t i = 0; i < chosen.count; i++)
+		account_free(&chosen.accounts[i]);
+	free(chosen.accounts);
 	arguments_free(&args);
+	if (by_signal) {
+		signal(by_signal, SIG_DFL);
+		raise(by_signal);
+	}
 	return status;
 }

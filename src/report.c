@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report.c - what people read, and the exit status.
+ * report.c - what people and machines read, and the exit status.
  *
- * Every line leaves in one write(2) on standard error, so that lines of several programs on one
- * terminal or in one log do not mix.  Names and texts pass through printable(): they may hold a
- * server's bytes.  Errors of writing are ignored, for there is nobody left to tell.
+ * Every line leaves in one write(2), so that lines of several programs on one terminal or in one
+ * log do not mix.  Names and texts pass through printable(): they may hold a server's bytes.
+ * Errors of writing to standard error are ignored, for there is nobody left to tell.
  *
- * Progress is one line for all accounts that have been running for a second.  Whatever else is
- * printed takes it away first; report_tick draws it again.  It is cut in bytes, which no
- * terminal shows in more columns than there are bytes, so it never wraps.
+ * Progress is display.c's, and errors and notes stand above it.  What goes to standard output takes
+ * it away first; report_tick draws it again.
  *
- * The exit status is folded from kinds of errors.  Accounts count in their own order and not in
- * the order of time, so that the same failures always give the same status.
+ * In the exit status accounts count in their own order and not in the order of time, so that the
+ * same failures always give the same status.
  *
- * Called by main and the supervisor; it never fails and never waits but for the terminal.
+ * Called by main and the supervisor; it never fails and never waits but for who reads it.
  */
 #include "config.h"
 
@@ -22,30 +21,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "file.h"
+#include "display.h"
+#include "json.h"
+#include "verdict.h"
 
-#define SHOW_AFTER 1000  /* ms: what is over sooner needs no progress */
-#define DRAW_EVERY 100   /* ms */
-#define CLEAR "\r\033[K" /* ECMA-48: to the first column, erase the line */
+#define SHOW_AFTER 1000 /* ms: what is over sooner needs no progress */
+#define DRAW_EVERY 100  /* ms */
+#define LOOK_EVERY 1000 /* ms: where nothing is heard, that shows as well */
 
-/* What a number of failures comes to. */
-struct verdict {
-	enum error_kind permanent; /* the first one that waiting does not help */
-	bool transient, stopped;
+/* What an account has come to. */
+struct tally {
+	uint64_t new, bytes, kept, deleted, failed;
 };
 
 /* One account, as far as we have heard of it. */
 struct row {
-	bool running, planned, done;
-	uint64_t begun;              /* clock_ms */
-	uint64_t fetched, due;       /* messages: so far, and planned */
-	uint64_t received;           /* bytes so far */
-	uint64_t new, bytes, kept, deleted, failed; /* its last word */
-	struct verdict errors;       /* of the account */
-	struct verdict failures;     /* of single messages */
+	bool running, done;
+	bool asking;             /* a command that may talk to a person runs for it */
+	bool talks;              /* it prints what was asked for, and needs no progress */
+	struct display_row seen;
+	struct tally tally;      /* its last word */
+	struct verdict errors;   /* of the account */
+	struct verdict failures; /* of single messages */
+	char *error;             /* the last one's text, for its object */
 };
 
 struct report {
@@ -53,46 +53,13 @@ struct report {
 	const struct account *accounts; /* foreign */
 	struct row *rows;
 	size_t count;
-	struct verdict complaints;
-	size_t drawn;     /* accounts on the progress line that is on the screen; 0: none is */
-	unsigned width;   /* of the terminal when it was drawn */
+	struct verdict complaints, late;
+	uint64_t begun;
+	struct display display;
+	struct display_row *lines; /* room for all */
 	uint64_t drawn_at;
-	bool stale;       /* something has changed since */
+	bool stale;                /* something has changed since */
 };
-
-static bool verdict_is_empty(const struct verdict *v)
-{
-	return !v->permanent && !v->transient && !v->stopped;
-}
-
-static void verdict_add(struct verdict *v, enum error_kind kind)
-{
-	if (kind == ERR_NONE)
-		return;
-	if (kind == ERR_STOP)
-		v->stopped = true;
-	else if (error_is_transient(kind))
-		v->transient = true;
-	else if (!v->permanent)
-		v->permanent = kind;
-}
-
-static void verdict_join(struct verdict *v, const struct verdict *more)
-{
-	if (!v->permanent)
-		v->permanent = more->permanent;
-	v->transient |= more->transient;
-	v->stopped |= more->stopped;
-}
-
-/* A single kind and a mixture need no telling apart: only one kind is transient, so a mixture
- * always holds a permanent one, and the first of those is the answer. */
-static int verdict_status(const struct verdict *v)
-{
-	if (v->permanent)
-		return error_exit_code(v->permanent);
-	return v->transient || v->stopped ? error_exit_code(ERR_TEMP) : 0;
-}
 
 /* A worker's word for a kind is not taken on trust. */
 static enum error_kind kind_of(const struct event *event)
@@ -101,14 +68,7 @@ static enum error_kind kind_of(const struct event *event)
 	                                                           : ERR_BUG;
 }
 
-static void put(const char *bytes, size_t len)
-{
-	struct error ignored = {0};
-
-	(void)file_write(STDERR_FILENO, bytes, len, "standard error", &ignored);
-}
-
-/* Prints PREFIX NAME ": " TEXT as one line, in place of the progress line; name may be NULL. */
+/* Prints PREFIX NAME ": " TEXT as one line on standard error, above what moves; or without NAME. */
 static void say(struct report *report, const char *prefix, const char *name, const char *text)
 {
 	char shown_name[200], shown[4096], line[sizeof(shown_name) + sizeof(shown) + 32];
@@ -116,115 +76,127 @@ static void say(struct report *report, const char *prefix, const char *name, con
 
 	printable(shown_name, sizeof(shown_name), name ? name : "", name ? strlen(name) : 0);
 	printable(shown, sizeof(shown), text, strlen(text));
-	len = snprintf(line, sizeof(line), "%s%s%s%s%s\n", report->drawn ? CLEAR : "", prefix,
-	               shown_name, name ? ": " : "", shown);
+	len = snprintf(line, sizeof(line), "%s%s%s%s\n", prefix, shown_name, name ? ": " : "", shown);
 	if (len > 0)
-		put(line, (size_t)len);
-	report->drawn = 0;
+		display_say(&report->display, line, (size_t)len);
 }
 
-/* To standard output, whose errors main looks for. */
-static void put_out(const char *text)
+void report_line(struct report *report, const char *text)
 {
-	char shown[4096];
+	char shown[8192];
 
+	display_clear(&report->display);
 	puts(printable(shown, sizeof(shown), text, strlen(text)));
+	if (report->style.json) /* who reads it may be waiting for it */
+		fflush(stdout);
 }
 
-/* n in units, rounded. */
-static uint64_t rounded(uint64_t n, uint64_t unit)
+/* -- objects ------------------------------------------------------------------------------ */
+
+struct object {
+	struct json json;
+	char text[4096];
+};
+
+/* name may be NULL. */
+static void begin_object(struct object *o, const char *event, const char *name)
 {
-	return n / unit + (n % unit >= unit / 2);
+	json_begin(&o->json, o->text, sizeof(o->text), event, name);
 }
 
-/* "999 B", "120 kB", "1.2 MB", "45.0 GB", "450 GB": by thousands, as mail programs do. */
-static void size_text(char *to, size_t size, uint64_t n)
+static void end_object(struct report *report, struct object *o)
 {
-	static const char *const names[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
-	uint64_t unit = 1000, tenths;
-	size_t at = 0;
+	json_end(&o->json);
+	report_line(report, o->text);
+}
 
-	while (rounded(n, unit) >= 1000) {
-		unit *= 1000;
-		at++;
+static void add_verdict(struct object *o, const struct verdict *v)
+{
+	json_number(&o->json, "status", (uint64_t)verdict_status(v));
+	json_text(&o->json, "result", verdict_word(v));
+}
+
+static void add_tally(struct object *o, const struct tally *tally, uint64_t begun)
+{
+	json_number(&o->json, "new", tally->new);
+	json_number(&o->json, "bytes", tally->bytes);
+	json_number(&o->json, "kept", tally->kept);
+	json_number(&o->json, "deleted", tally->deleted);
+	json_number(&o->json, "failed", tally->failed);
+	json_thousandths(&o->json, "seconds", begun ? clock_ms() - begun : 0);
+}
+
+static void tell_error(struct report *report, const char *name, enum error_kind kind,
+                       const char *text)
+{
+	struct verdict verdict = {0};
+	struct object o;
+
+	verdict_add(&verdict, kind);
+	begin_object(&o, "error", name);
+	add_verdict(&o, &verdict);
+	json_text(&o.json, "text", text);
+	end_object(report, &o);
+}
+
+static void tell_note(struct report *report, const char *name, uint32_t level, const char *text)
+{
+	static const char *const levels[] = {"warning", "info", "trace"};
+	struct object o;
+
+	begin_object(&o, "note", name);
+	json_text(&o.json, "level", levels[level <= NOTE_TRACE ? level : NOTE_WARN]);
+	json_text(&o.json, "text", text);
+	end_object(report, &o);
+}
+
+/* What is to be read of the errors decides, as in the status. */
+static const struct verdict *verdict_of(struct row *row)
+{
+	/* messages that failed without a word of why must not end in a status of 0 */
+	if (row->tally.failed && verdict_is_empty(&row->failures))
+		verdict_add(&row->failures, ERR_TEMP);
+	return verdict_is_empty(&row->errors) ? &row->failures : &row->errors;
+}
+
+static void tell_account(struct report *report, size_t i)
+{
+	struct row *row = &report->rows[i];
+	struct object o;
+
+	begin_object(&o, "account", report->accounts[i].name);
+	add_verdict(&o, verdict_of(row));
+	add_tally(&o, &row->tally, row->seen.begun);
+	if (row->error)
+		json_text(&o.json, "error", row->error);
+	end_object(report, &o);
+}
+
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static void tell_run(struct report *report, int status, const struct verdict *all)
+{
+	struct tally total = {0};
+	struct object o;
+
+	for (size_t i = 0; i < report->count; i++) {
+		const struct tally *tally = &report->rows[i].tally;
+
+		total.new = sum(total.new, tally->new);
+		total.bytes = sum(total.bytes, tally->bytes);
+		total.kept = sum(total.kept, tally->kept);
+		total.deleted = sum(total.deleted, tally->deleted);
+		total.failed = sum(total.failed, tally->failed);
 	}
-	tenths = rounded(n, unit / 10);
-	if (n < 1000)
-		snprintf(to, size, "%u B", (unsigned)n);
-	else if (at > 0 && tenths < 1000)
-		snprintf(to, size, "%u.%u %s", (unsigned)tenths / 10, (unsigned)tenths % 10, names[at]);
-	else
-		snprintf(to, size, "%u %s", (unsigned)rounded(n, unit), names[at]);
-}
-
-/* -- progress ----------------------------------------------------------------------------- */
-
-static bool wants_progress(const struct report *report)
-{
-	return report->style.terminal && !report->style.quiet;
-}
-
-static void clear(struct report *report)
-{
-	if (report->drawn)
-		put(CLEAR, sizeof(CLEAR) - 1);
-	report->drawn = 0;
-}
-
-static unsigned terminal_width(void)
-{
-	struct winsize size;
-
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == -1 || size.ws_col == 0)
-		return 80;
-	return size.ws_col;
-}
-
-/* "work 120/300 1.2 MB", or "work ..." while it is not known how much there is to do. */
-static void progress_text(struct str *line, const char *name, const struct row *row)
-{
-	char shown[64], size[32];
-
-	printable(shown, sizeof(shown), name, strlen(name));
-	size_text(size, sizeof(size), row->received);
-	if (!row->planned || row->due == 0)
-		(void)str_printf(line, "%s%s ...", line->len ? " | " : "", shown);
-	else
-		(void)str_printf(line, "%s%s %llu/%llu %s", line->len ? " | " : "", shown,
-		                 (unsigned long long)row->fetched, (unsigned long long)row->due, size);
-}
-
-/* Shortens to the width less one, for many terminals wrap once the last column is filled. */
-static void cut_to_width(struct str *line, unsigned width)
-{
-	size_t len = width > 1 ? width - 1 : 1;
-
-	if (line->len <= len)
-		return;
-	while (len > 0 && ((unsigned char)line->s[len] & 0xC0) == 0x80)
-		len--; /* not within a character */
-	str_cut(line, len);
-}
-
-static void draw(struct report *report, uint64_t now, size_t shown)
-{
-	struct str line = {.max = 4096}, out = {.max = 4200};
-	size_t i;
-
-	for (i = 0; i < report->count; i++) {
-		const struct row *row = &report->rows[i];
-
-		if (row->running && now - row->begun >= SHOW_AFTER)
-			progress_text(&line, report->accounts[i].name, row);
-	}
-	cut_to_width(&line, report->width);
-	if (line.len && str_printf(&out, CLEAR "%s", line.s) == 0)
-		put(out.s, out.len);
-	str_free(&line);
-	str_free(&out);
-	report->drawn = shown;
-	report->drawn_at = now;
-	report->stale = false;
+	begin_object(&o, "run", NULL);
+	json_number(&o.json, "status", (uint64_t)status);
+	json_text(&o.json, "result", status == 1 ? "no mail" : verdict_word(all));
+	json_number(&o.json, "accounts", report->count);
+	add_tally(&o, &total, report->begun);
+	end_object(report, &o);
 }
 
 /* -- one line each ------------------------------------------------------------------------ */
@@ -238,104 +210,166 @@ static void add_clause(struct str *line, uint64_t n, const char *what)
 /* "3 new (120 kB), 240 kept, 3 deleted".  "no new mail" is only said where that is known. */
 static void summarize(struct report *report, size_t i)
 {
-	const struct row *row = &report->rows[i];
+	const struct tally *tally = &report->rows[i].tally;
 	struct str line = {.max = 512};
-	char size[32];
+	char size[16];
 
-	size_text(size, sizeof(size), row->bytes);
-	if (row->new)
-		(void)str_printf(&line, "%llu new (%s)", (unsigned long long)row->new, size);
-	else if (!row->failed && verdict_is_empty(&row->errors))
+	if (tally->new)
+		(void)str_printf(&line, "%llu new (%s)", (unsigned long long)tally->new,
+		                 display_size(size, tally->bytes));
+	else if (!tally->failed && verdict_is_empty(&report->rows[i].errors))
 		(void)str_puts(&line, "no new mail");
-	add_clause(&line, row->kept, "kept");
-	add_clause(&line, row->deleted, "deleted");
-	add_clause(&line, row->failed, "failed");
-	if (row->errors.stopped)
+	add_clause(&line, tally->kept, "kept");
+	add_clause(&line, tally->deleted, "deleted");
+	add_clause(&line, tally->failed, "failed");
+	if (report->rows[i].errors.stopped)
 		(void)str_printf(&line, "%sstopped: the rest is on the server", line.len ? ", " : "");
 	if (line.len)
 		say(report, "", report->accounts[i].name, line.s);
 	str_free(&line);
 }
 
-/* An order to stop is no failure to complain of: whoever gave it knows. */
-static void show_error(struct report *report, size_t i, enum error_kind kind, const char *text)
+/* Whether an account's failure is printed: NOTE_INFO is only for who looks on.  An order to stop is
+ * none to complain of: whoever gave it knows. */
+static bool is_told(const struct report *report, enum error_kind kind, uint32_t level)
 {
-	if (kind != ERR_STOP || report->style.verbose)
+	const struct report_style *style = &report->style;
+
+	return style->verbose || (kind != ERR_STOP && (level == NOTE_WARN || style->terminal));
+}
+
+static void show_error(struct report *report, size_t i, enum error_kind kind, uint32_t level,
+                       const char *text)
+{
+	struct row *row = &report->rows[i];
+
+	verdict_add(&row->errors, kind);
+	if (report->style.json) {
+		free(row->error);
+		row->error = xstrdup(text);
+		tell_error(report, report->accounts[i].name, kind, text);
+	} else if (is_told(report, kind, level)) {
 		say(report, "mailhaul: ", report->accounts[i].name, text);
+	}
 }
 
-/* NOTE_INFO: only for who looks on. */
-static bool is_told(const struct report *report, uint32_t level)
+static void show_note(struct report *report, size_t i, const struct event *event)
 {
-	return level == NOTE_WARN || report->style.verbose || report->style.watched;
+	if (event->level == NOTE_WARN ? report->style.quiet : !report->style.verbose)
+		return;
+	if (report->style.json)
+		tell_note(report, report->accounts[i].name, event->level, event->text);
+	else
+		say(report, "mailhaul: ", report->accounts[i].name, event->text);
 }
 
-static void take_last_word(struct row *row, const struct event *event)
+/* The text is "UID\nWHY". */
+static void show_failure(struct report *report, size_t i, const struct event *event)
 {
-	row->done = true;
-	row->new = event->num;
-	row->bytes = event->bytes;
-	row->kept = event->kept;
-	row->deleted = event->deleted;
-	row->failed = event->failed;
+	const char *uid = event->text, *end = strchr(uid, '\n'), *why = end ? end + 1 : uid;
+	size_t len = end ? (size_t)(end - uid) : 0;
+	const char *name = report->accounts[i].name;
+	bool again = event->level != NOTE_WARN;
+	struct verdict verdict = {0};
+	struct object o;
+
+	verdict_add(&verdict, kind_of(event));
+	verdict_join(&report->rows[i].failures, &verdict);
+	if (report->style.json) {
+		begin_object(&o, "failed", name);
+		json_number(&o.json, "number", event->num);
+		json_bytes(&o.json, "uid", uid, len, 1000);
+		add_verdict(&o, &verdict);
+		json_bool(&o.json, "again", again);
+		json_text(&o.json, "text", why);
+		end_object(report, &o);
+	} else if (report->style.verbose || (!again && !verdict.stopped)) {
+		char shown[80], line[sizeof(event->text) + 200];
+
+		printable(shown, sizeof(shown), uid, len);
+		snprintf(line, sizeof(line), "message %llu (uid %s): %s", (unsigned long long)event->num,
+		         len ? shown : "none", why);
+		say(report, "mailhaul: ", name, line);
+	}
 }
 
 /* -- exported ----------------------------------------------------------------------------- */
 
-struct report *report_open(const struct report_style *style, const struct account *accounts,
-                           size_t count)
+struct report *report_open(const struct report_style *style)
 {
 	struct report *report = xcalloc(1, sizeof(*report));
 
 	report->style = *style;
+	report->begun = clock_ms();
+	report->display.fd = STDERR_FILENO;
+	return report;
+}
+
+void report_accounts(struct report *report, const struct account *accounts, size_t count)
+{
 	report->accounts = accounts;
 	report->rows = xcalloc(count ? count : 1, sizeof(*report->rows));
+	report->lines = xcalloc(count ? count : 1, sizeof(*report->lines));
 	report->count = count;
-	return report;
+	for (size_t i = 0; i < count; i++) /* mail is no place to draw in */
+		if (accounts[i].target.to_stdout && !accounts[i].look && isatty(STDOUT_FILENO))
+			report->style.dumb = true;
 }
 
 void report_begin(struct report *report, size_t i)
 {
-	report->rows[i].running = true;
-	report->rows[i].begun = clock_ms();
+	struct row *row = &report->rows[i];
+
+	row->running = true;
+	row->seen = (struct display_row){.name = report->accounts[i].name, .begun = clock_ms()};
+}
+
+/* What its progress is made of. */
+static void take_progress(struct display_row *seen, const struct event *event)
+{
+	uint64_t now = clock_ms();
+
+	if (event->kind == EVENT_PROGRESS) {
+		display_advance(seen, event->num, event->bytes, now);
+		return;
+	}
+	if (seen->since == 0)
+		seen->since = seen->heard = now;
+	seen->due = event->num;
+	seen->octets = event->bytes;
 }
 
 void report_event(struct report *report, size_t i, const struct event *event)
 {
 	struct row *row = &report->rows[i];
-	bool wanted;
 
 	switch (event->kind) {
 	case EVENT_NOTE:
-		wanted = event->level == NOTE_WARN ? !report->style.quiet : report->style.verbose;
-		if (wanted)
-			say(report, "mailhaul: ", report->accounts[i].name, event->text);
+		show_note(report, i, event);
 		break;
 	case EVENT_LINE:
-		put_out(event->text);
+		row->talks = true;
+		report_line(report, event->text);
+		break;
+	case EVENT_ASKING:
+		row->asking = event->num > 0;
 		break;
 	case EVENT_PLAN:
-		row->planned = true;
-		row->due = event->num;
-		report->stale = true;
-		break;
 	case EVENT_PROGRESS:
-		row->fetched = event->num;
-		row->received = event->bytes;
+		take_progress(&row->seen, event);
 		report->stale = true;
 		break;
 	case EVENT_FAILED:
-		verdict_add(&row->failures, kind_of(event));
-		if (event->level == NOTE_WARN || report->style.verbose)
-			show_error(report, i, kind_of(event), event->text);
+		show_failure(report, i, event);
 		break;
 	case EVENT_ERROR:
-		verdict_add(&row->errors, kind_of(event));
-		if (is_told(report, event->level))
-			show_error(report, i, kind_of(event), event->text);
+		show_error(report, i, kind_of(event), event->level, event->text);
 		break;
 	case EVENT_DONE:
-		take_last_word(row, event);
+		row->done = true;
+		row->tally = (struct tally){.new = event->num, .bytes = event->bytes,
+		                            .kept = event->kept, .deleted = event->deleted,
+		                            .failed = event->failed};
 		break;
 	default: /* the supervisor's own business */
 		break;
@@ -344,9 +378,7 @@ void report_event(struct report *report, size_t i, const struct event *event)
 
 void report_error(struct report *report, size_t i, const struct error *err, enum note_level level)
 {
-	verdict_add(&report->rows[i].errors, err->kind);
-	if (is_told(report, level))
-		show_error(report, i, err->kind, err->text);
+	show_error(report, i, err->kind, level, err->text);
 }
 
 /* The others have said it all on standard output. */
@@ -360,7 +392,7 @@ uint64_t report_new(const struct report *report)
 	uint64_t all = 0;
 
 	for (size_t i = 0; i < report->count; i++)
-		all += report->rows[i].new < UINT32_MAX ? report->rows[i].new : UINT32_MAX;
+		all = sum(all, report->rows[i].tally.new);
 	return all;
 }
 
@@ -368,9 +400,9 @@ bool report_account(const struct report *report, size_t i, uint64_t *new, uint64
 {
 	const struct row *row = &report->rows[i];
 
-	*new = row->new;
-	*bytes = row->bytes;
-	return row->failed == 0 && verdict_is_empty(&row->errors);
+	*new = row->tally.new;
+	*bytes = row->tally.bytes;
+	return row->tally.failed == 0 && verdict_is_empty(&row->errors);
 }
 
 void report_end(struct report *report, size_t i)
@@ -380,68 +412,138 @@ void report_end(struct report *report, size_t i)
 
 	row->running = false;
 	report->stale = true;
-	if (row->done && wanted && is_summarized(&report->accounts[i]))
+	if (report->style.json)
+		tell_account(report, i);
+	else if (row->done && wanted && is_summarized(&report->accounts[i]))
 		summarize(report, i);
+}
+
+static bool wants_progress(const struct report *report)
+{
+	const struct report_style *style = &report->style;
+
+	return style->terminal && !style->dumb && !style->quiet && !style->json;
+}
+
+/* Gathers what is to be shown: who has been running for long.  *wait: in how many ms more will. */
+static size_t gather(struct report *report, uint64_t now, uint64_t *wait)
+{
+	size_t shown = 0;
+
+	for (size_t i = 0; i < report->count; i++) {
+		const struct row *row = &report->rows[i];
+		uint64_t due = row->seen.begun + SHOW_AFTER;
+
+		if (row->running && row->asking)
+			return 0;
+		if (row->running && now >= due && !row->talks)
+			report->lines[shown++] = row->seen;
+		else if (row->running && now < due && due - now < *wait)
+			*wait = due - now;
+	}
+	return shown;
 }
 
 int report_tick(struct report *report)
 {
-	uint64_t now = clock_ms(), wait = UINT64_MAX;
-	size_t i, shown = 0;
+	uint64_t now = clock_ms(), wait = LOOK_EVERY, due;
+	size_t shown;
 
 	if (!wants_progress(report))
 		return -1;
-	for (i = 0; i < report->count; i++) {
-		const struct row *row = &report->rows[i];
-
-		if (row->running && now - row->begun >= SHOW_AFTER)
-			shown++;
-		else if (row->running && row->begun + SHOW_AFTER - now < wait)
-			wait = row->begun + SHOW_AFTER - now;
-	}
+	shown = gather(report, now, &wait);
 	if (shown == 0) {
-		clear(report);
-	} else if (report->stale || shown != report->drawn || terminal_width() != report->width) {
-		if (now - report->drawn_at >= DRAW_EVERY) {
-			report->width = terminal_width();
-			draw(report, now, shown);
-		} else if (report->drawn_at + DRAW_EVERY - now < wait) {
-			wait = report->drawn_at + DRAW_EVERY - now;
-		}
+		display_clear(&report->display);
+		return (int)wait;
 	}
-	return wait == UINT64_MAX ? -1 : (int)wait;
+	if (!report->display.shown || display_is_resized(&report->display))
+		report->stale = true;
+	due = report->drawn_at + (report->stale ? DRAW_EVERY : LOOK_EVERY);
+	if (now >= due) {
+		display_draw(&report->display, report->lines, shown, now);
+		report->drawn_at = now;
+		report->stale = false;
+	} else if (due - now < wait) {
+		wait = due - now;
+	}
+	return (int)wait;
+}
+
+void report_pause(struct report *report)
+{
+	display_clear(&report->display);
 }
 
 void report_complain(struct report *report, const struct error *err)
 {
 	verdict_add(&report->complaints, err->kind);
-	if (err->kind != ERR_STOP || report->style.verbose)
+	if (report->style.json)
+		tell_error(report, NULL, err->kind, err->text);
+	else if (err->kind != ERR_STOP || report->style.verbose)
 		say(report, "mailhaul: ", NULL, err->text);
+}
+
+void report_complain_late(struct report *report, const struct error *err)
+{
+	struct verdict before = report->complaints;
+
+	report_complain(report, err);
+	report->complaints = before;
+	verdict_add(&report->late, err->kind);
 }
 
 void report_remark(struct report *report, const char *text)
 {
-	if (report->style.verbose)
+	if (report->style.verbose && report->style.json)
+		tell_note(report, NULL, NOTE_INFO, text);
+	else if (report->style.verbose)
 		say(report, "mailhaul: ", NULL, text);
+}
+
+/* --check: that mail waits is sure, whatever else has failed. */
+static int check_status(const struct report *report, int status)
+{
+	if (report->count == 0 || report->accounts[0].look != LOOK_CHECK)
+		return status;
+	if (report_new(report) > 0)
+		return 0;
+	return status ? status : 1;
+}
+
+/* Where it could not be written nobody can be told there. */
+static int end_output(struct report *report, int status)
+{
+	struct error err;
+
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	error_sys(&err, ERR_IO, "standard output");
+	report->style.json = false;
+	report_complain(report, &err);
+	return error_exit_code(err.kind);
 }
 
 int report_close(struct report **report)
 {
 	struct report *r = *report;
 	struct verdict all = r->complaints;
+	int status;
 	size_t i;
 
-	clear(r);
-	for (i = 0; i < r->count; i++) {
-		struct row *row = &r->rows[i];
-
-		/* messages that failed without a word of why must not end in a status of 0 */
-		if (row->failed && verdict_is_empty(&row->failures))
-			verdict_add(&row->failures, ERR_TEMP);
-		verdict_join(&all, verdict_is_empty(&row->errors) ? &row->failures : &row->errors);
-	}
+	display_free(&r->display);
+	for (i = 0; i < r->count; i++)
+		verdict_join(&all, verdict_of(&r->rows[i]));
+	if (verdict_is_empty(&all))
+		all = r->late;
+	status = check_status(r, verdict_status(&all));
+	if (r->style.json)
+		tell_run(r, status, &all);
+	status = end_output(r, status);
+	for (i = 0; i < r->count; i++)
+		free(r->rows[i].error);
 	free(r->rows);
+	free(r->lines);
 	free(r);
 	*report = NULL;
-	return verdict_status(&all);
+	return status;
 }

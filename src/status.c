@@ -22,6 +22,7 @@
 
 #include "file.h"
 #include "history.h"
+#include "json.h"
 #include "link.h"
 #include "memory.h"
 #include "plan.h"
@@ -40,6 +41,8 @@ struct teller {
 	const struct account *account;
 	int link;
 	uint64_t now;
+	bool known;               /* it was fetched once */
+	uint64_t here, due, next; /* messages still there; those to go now; when the next will */
 };
 
 #define say(t, ...) link_line((t)->link, (t)->account->name, __VA_ARGS__)
@@ -123,28 +126,34 @@ static void tell_runs(const struct teller *t, const struct history *h)
 		say(t, "this was not told without a terminal yet: see complain_after");
 }
 
-/* Messages that were on the server when it was last asked. */
-static void tell_entries(const struct teller *t, const struct memory *m)
+/* Counts messages that were on the server when it was last asked. */
+static void count_entries(struct teller *t, const struct memory *m)
 {
-	uint64_t keep = t->account->policy.keep, here = 0, due = 0, next = UINT64_MAX;
-	char when[32];
+	uint64_t keep = t->account->policy.keep;
 
+	t->next = UINT64_MAX;
 	for (size_t num = 0; num < m->set.count; num++) {
 		const struct seen_entry *entry = uidset_at(&m->set, num);
 		uint64_t end;
 
 		if (entry == NULL || entry->missing > 0)
 			continue;
-		here++;
+		t->here++;
 		end = keep == KEEP_FOREVER ? UINT64_MAX : entry->since + keep;
-		due += end <= t->now;
-		next = end > t->now && end < next ? end : next;
+		t->due += end <= t->now;
+		t->next = end > t->now && end < t->next ? end : t->next;
 	}
-	say(t, "%" PRIu64 " delivered and still on the server", here);
-	if (due > 0)
-		say(t, "%" PRIu64 " of them will be deleted there by the next run", due);
-	if (next != UINT64_MAX)
-		say(t, "the next to be deleted after that: %s", moment(when, next));
+}
+
+static void tell_entries(const struct teller *t)
+{
+	char when[32];
+
+	say(t, "%" PRIu64 " delivered and still on the server", t->here);
+	if (t->due > 0)
+		say(t, "%" PRIu64 " of them will be deleted there by the next run", t->due);
+	if (t->next != UINT64_MAX)
+		say(t, "the next to be deleted after that: %s", moment(when, t->next));
 }
 
 static void tell_failures(const struct teller *t, const struct memory *m)
@@ -172,7 +181,7 @@ static void tell_memory(const struct teller *t, const struct tale *tale)
 {
 	const struct memory *m = &tale->memory;
 
-	tell_entries(t, m);
+	tell_entries(t);
 	tell_failures(t, m);
 	if (m->login.refused > 0)
 		say(t, "the login was refused %" PRIu64 " time%s in a row", m->login.refused,
@@ -185,6 +194,64 @@ static void tell_memory(const struct teller *t, const struct tale *tale)
 		say(t, "a run was interrupted: the next one completes it");
 }
 
+/* -- with --json -------------------------------------------------------------------------- */
+
+static void send_object(const struct teller *t, struct json *json)
+{
+	json_end(json);
+	link_line(t->link, "", "%s", json->to);
+}
+
+/* A moment, where there is one. */
+static void add_moment(struct json *json, const char *key, uint64_t when)
+{
+	if (when > 0 && when != UINT64_MAX)
+		json_number(json, key, when);
+}
+
+static void put_retries(const struct teller *t, const struct memory *m)
+{
+	const struct uidset *failed = &m->tries.failed;
+
+	for (size_t num = 0; num < failed->count; num++) {
+		const struct seen_entry *entry = uidset_at(failed, num);
+		char text[LINK_TEXT];
+		struct json json;
+
+		if (entry == NULL)
+			continue;
+		json_begin(&json, text, sizeof text, "retry", t->account->name);
+		json_number(&json, "failures", entry->missing);
+		json_number(&json, "next_try", entry->since + plan_pause(entry->missing));
+		json_bytes(&json, "uid", entry->uid, entry->uid_len, SIZE_MAX);
+		send_object(t, &json);
+	}
+}
+
+/* The error's text comes last and gets what room is left. */
+static void put_all(const struct teller *t, const struct tale *tale, const struct history *h)
+{
+	char text[LINK_TEXT];
+	struct json json;
+
+	json_begin(&json, text, sizeof text, "status", t->account->name);
+	json_bool(&json, "known", t->known);
+	add_moment(&json, "last_success", h->good_at);
+	json_number(&json, "last_new", h->fetched);
+	json_number(&json, "failing", h->row);
+	json_number(&json, "on_server", t->here);
+	json_number(&json, "delete_due", t->due);
+	add_moment(&json, "next_delete", t->next);
+	json_number(&json, "logins_refused", tale->memory.login.refused);
+	json_bool(&json, "damaged", tale->damaged);
+	json_bool(&json, "under_way", tale->memory.intents.count > 0);
+	add_moment(&json, "last_error", h->bad_at);
+	if (h->bad_at > 0)
+		json_text(&json, "error", h->why);
+	send_object(t, &json);
+	put_retries(t, &tale->memory);
+}
+
 int status_run(const struct account *account, const char *state_dir, int link, struct error *err)
 {
 	struct teller t = {.account = account, .link = link, .now = (uint64_t)time(NULL)};
@@ -193,7 +260,11 @@ int status_run(const struct account *account, const char *state_dir, int link, s
 	int rc = read_journal(&tale, state_dir, err);
 
 	history_read(state_dir, &history);
-	if (rc == 0 && history.good_at == 0 && history.bad_at == 0) {
+	t.known = rc == 1 || history.good_at > 0 || history.bad_at > 0;
+	count_entries(&t, &tale.memory);
+	if (rc >= 0 && account->json) {
+		put_all(&t, &tale, &history);
+	} else if (rc >= 0 && !t.known) {
 		say(&t, "never fetched");
 	} else if (rc >= 0) {
 		tell_runs(&t, &history);

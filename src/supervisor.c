@@ -13,8 +13,7 @@
  * A worker's death, whatever its cause, is a failure of its account alone and loses nothing:
  * what the journal does not know is still on the server.
  *
- * The signals we handle are blocked but within ppoll, so handlers only set flags and there is
- * no race.  Called by main, once.
+ * Called by main, once.
  */
 #include "config.h"
 
@@ -23,7 +22,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +34,7 @@
 
 #include "link.h"
 #include "mda.h"
+#include "signals.h"
 #include "worker.h"
 
 /* The test of this file has its own. */
@@ -50,14 +49,6 @@
 #define LOST_NOTHING "nothing is lost, what was not delivered is still on the server"
 
 #define MAX_BUSY_S 3600 /* a worker may announce so much silence: a slow disk, a slow reader */
-
-/* The first STOPS of them ask us to stop. */
-static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGWINCH};
-enum { STOPS = 3, CAUGHT = sizeof(caught) / sizeof(caught[0]) };
-
-static volatile sig_atomic_t stop_signal; /* the first of them */
-static volatile sig_atomic_t stop_orders; /* how many have come */
-static volatile sig_atomic_t child_died;
 
 /* A running account. */
 struct slot {
@@ -82,8 +73,6 @@ struct supervisor {
 	size_t jobs;              /* slots */
 	uint64_t stop_at;         /* when the order to stop came; 0: it did not */
 	int obeyed;               /* orders so far */
-	struct sigaction old[CAUGHT];
-	sigset_t old_mask, open_mask; /* open: while we wait */
 };
 
 static void sooner(uint64_t *wake, uint64_t when)
@@ -92,86 +81,7 @@ static void sooner(uint64_t *wake, uint64_t when)
 		*wake = when;
 }
 
-/* -- signals ------------------------------------------------------------------------------ */
-
-static void on_signal(int signal)
-{
-	if (signal == SIGCHLD) {
-		child_died = 1;
-	} else if (signal != SIGWINCH) {
-		if (!stop_signal)
-			stop_signal = signal;
-		stop_orders++;
-	}
-}
-
-/* In a worker. */
-static void on_stop(int signal)
-{
-	(void)signal;
-	stop_requested = 1;
-}
-
-/* A signal that was ignored when we were started (nohup, a shell's background) stays ignored. */
-static bool stays_ignored(const struct supervisor *s, size_t k)
-{
-	return k < STOPS && s->old[k].sa_handler == SIG_IGN;
-}
-
-static int catch_signals(struct supervisor *s, struct error *err)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-	sigset_t mask;
-	size_t k;
-
-	stop_signal = stop_orders = child_died = 0;
-	sigemptyset(&action.sa_mask);
-	sigemptyset(&mask);
-	for (k = 0; k < CAUGHT; k++)
-		sigaddset(&mask, caught[k]);
-	if (sigprocmask(SIG_BLOCK, &mask, &s->old_mask) == -1)
-		return error_sys(err, ERR_BUG, "cannot block signals");
-	s->open_mask = s->old_mask;
-	for (k = 0; k < CAUGHT; k++) {
-		sigdelset(&s->open_mask, caught[k]);
-		if (sigaction(caught[k], NULL, &s->old[k]) == -1 ||
-		    (!stays_ignored(s, k) && sigaction(caught[k], &action, NULL) == -1))
-			return error_sys(err, ERR_BUG, "cannot handle signal %d", caught[k]);
-	}
-	return 0;
-}
-
-static void release_signals(const struct supervisor *s)
-{
-	size_t k;
-
-	for (k = 0; k < CAUGHT; k++)
-		(void)sigaction(caught[k], &s->old[k], NULL);
-	(void)sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
-}
-
 /* -- workers ------------------------------------------------------------------------------ */
-
-/* In the worker: the stop signals stay blocked, conn.c opens the mask while it waits. */
-static void reset_signals(const struct supervisor *s)
-{
-	struct sigaction action = {.sa_handler = on_stop};
-	sigset_t mask = s->old_mask;
-	size_t k;
-
-	sigemptyset(&action.sa_mask);
-	for (k = 0; k < CAUGHT; k++) {
-		if (k >= STOPS) {
-			action.sa_handler = SIG_DFL;
-			sigdelset(&mask, caught[k]);
-		} else {
-			sigaddset(&mask, caught[k]);
-		}
-		if (!stays_ignored(s, k))
-			(void)sigaction(caught[k], &action, NULL);
-	}
-	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
-}
 
 /* What a new process is, from fork to exit: it keeps nothing of the other accounts. */
 static _Noreturn void be_worker(struct supervisor *s, size_t i, int link, pid_t parent)
@@ -191,7 +101,7 @@ static _Noreturn void be_worker(struct supervisor *s, size_t i, int link, pid_t 
 			secret_free(&s->accounts[n].login.password);
 			secret_free(&s->accounts[n].server.proxy);
 		}
-	reset_signals(s);
+	signals_reset();
 #ifdef PR_SET_PDEATHSIG
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 #endif
@@ -472,9 +382,10 @@ static void obey(struct supervisor *s)
 	struct error err;
 	size_t n;
 
-	if (s->obeyed == stop_orders)
+	if (s->obeyed == signals_orders)
 		return;
-	s->obeyed = stop_orders;
+	s->obeyed = signals_orders;
+	report_pause(s->report); /* the terminal has written its ^C there */
 	if (!first && now - s->stop_at < REPEAT_MS)
 		return;
 	error_set(&err, ERR_STOP, "killed by a second order to stop: " LOST_NOTHING);
@@ -493,13 +404,17 @@ static void obey(struct supervisor *s)
 		s->stop_at = now;
 }
 
-/* Where a descriptor is ready ppoll lets no signal in: a talkative worker could keep them out. */
-static void let_signals_in(const struct supervisor *s)
+/* ^Z: the terminal is left clean.  The workers were stopped as well, and were not silent by their
+ * own fault.  MDAs went on, so before anybody is judged who is dead is to be reaped. */
+static void take_pause(struct supervisor *s)
 {
-	sigset_t blocked;
+	uint64_t begun = clock_ms();
 
-	(void)sigprocmask(SIG_SETMASK, &s->open_mask, &blocked);
-	(void)sigprocmask(SIG_SETMASK, &blocked, NULL);
+	report_pause(s->report);
+	signals_take_pause();
+	for (size_t n = 0; n < s->jobs; n++)
+		s->slots[n].heard += clock_ms() - begun;
+	signals_child = 1;
 }
 
 /* Waits until something happens, or until `wake`. */
@@ -517,8 +432,8 @@ static int wait_for_it(struct supervisor *s, uint64_t now, uint64_t wake, struct
 		s->polls[2 * n + 1] = (struct pollfd){
 			.fd = slot->used && mda->pid ? mda->ear : -1, .events = POLLIN};
 	}
-	if (ppoll(s->polls, 2 * s->jobs, wake == UINT64_MAX ? NULL : &span, &s->open_mask) >= 0) {
-		let_signals_in(s);
+	if (ppoll(s->polls, 2 * s->jobs, wake == UINT64_MAX ? NULL : &span, signals_open()) >= 0) {
+		signals_let_in();
 		return 0;
 	}
 	for (n = 0; n < 2 * s->jobs; n++)
@@ -548,8 +463,10 @@ static int turn(struct supervisor *s, struct error *err)
 		sooner(&wake, now + (uint64_t)tick);
 	if (wait_for_it(s, now, wake, err) == -1)
 		return -1;
-	died = child_died;
-	child_died = 0;
+	if (signals_pause)
+		take_pause(s);
+	died = signals_child;
+	signals_child = 0;
 	for (n = 0; n < s->jobs; n++) {
 		struct slot *slot = &s->slots[n];
 
@@ -584,14 +501,14 @@ int supervisor_run(struct account *accounts, size_t count, uint64_t jobs, struct
 	s.slots = xcalloc(s.jobs, sizeof(*s.slots));
 	s.polls = xcalloc(2 * s.jobs, sizeof(*s.polls));
 	s.started = xcalloc(count, sizeof(*s.started));
-	result = catch_signals(&s, err) == -1 ? -1 : 1;
+	result = signals_catch(err) == -1 ? -1 : 1;
 	while (result == 1)
 		result = turn(&s, err);
 	for (n = 0; result == -1 && n < s.jobs; n++)
 		if (s.slots[n].used && s.slots[n].pid)
 			(void)kill(s.slots[n].pid, SIGTERM);
-	release_signals(&s);
-	*by_signal = stop_signal;
+	signals_release();
+	*by_signal = signals_stop;
 	free(s.slots);
 	free(s.polls);
 	free(s.started);

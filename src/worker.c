@@ -153,9 +153,23 @@ static int wait_turn(struct worker *w, struct error *err)
 	return manners_may_dial(w->seen, (uint64_t)time(NULL), err);
 }
 
+/* While a command asks a person for something the terminal is left to it. */
+static char *ask_password(const struct worker *w, struct error *err)
+{
+	struct event event = {.kind = EVENT_ASKING, .num = secret_may_change(&w->account->login)};
+	struct error ignored;
+	char *password;
+
+	link_send(w->link, &event, -1, &ignored);
+	password = secret_get(&w->account->login, err);
+	event.num = 0;
+	link_send(w->link, &event, -1, &ignored);
+	return password;
+}
+
 static int get_password(struct worker *w, struct error *err)
 {
-	w->password = secret_get(&w->account->login, err);
+	w->password = ask_password(w, err);
 	if (w->password == NULL)
 		return -1;
 	return manners_may_try(w->seen, w->account, w->password, (uint64_t)time(NULL), err);
@@ -278,7 +292,7 @@ static bool ask_again(struct worker *w)
 		return false;
 	w->asked_again = true;
 	note(NOTE_INFO, "the server refused what the command said; it is run once more");
-	w->password = secret_get(&w->account->login, &err);
+	w->password = ask_password(w, &err);
 	if (w->password == NULL || strcmp(w->password, old) == 0) {
 		if (w->password == NULL)
 			note(NOTE_WARN, "%s", err.text);

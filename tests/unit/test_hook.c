@@ -22,8 +22,9 @@ static int by_signal;
 /* What an account has come to: '3' messages, 'e' an error, 'f' 2 messages and 1 that failed. */
 static struct report *report_of(const char *ends)
 {
-	struct report *report = report_open(&(struct report_style){.quiet = true}, accounts, 3);
+	struct report *report = report_open(&(struct report_style){.quiet = true});
 
+	report_accounts(report, accounts, 3);
 	for (size_t i = 0; ends[i]; i++) {
 		bool number = ends[i] >= '0' && ends[i] <= '9';
 		uint64_t new = number ? (uint64_t)(ends[i] - '0') : ends[i] == 'f' ? 2 : 0;

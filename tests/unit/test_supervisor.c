@@ -203,7 +203,7 @@ static void clear_fleet(void)
 static void sail(uint64_t jobs, bool verbose)
 {
 	struct report_style style = {.verbose = verbose};
-	struct report *report = report_open(&style, fleet, crew);
+	struct report *report = report_open(&style);
 	char path[] = "/tmp/test_supervisor.XXXXXX";
 	int text = mkstemp(path), real = dup(2);
 	struct error err = {0};
@@ -212,6 +212,7 @@ static void sail(uint64_t jobs, bool verbose)
 
 	unlink(path);
 	dup2(text, 2);
+	report_accounts(report, fleet, crew);
 	run.result = supervisor_run(fleet, crew, jobs, report, &run.by_signal, &err);
 	run.status = report_close(&report);
 	dup2(real, 2);
