@@ -7,7 +7,7 @@
 
 packages_build='gcc libc6-dev make autoconf automake pkg-config libgnutls28-dev libiniparser-dev'
 packages_tests='gnutls-bin dovecot-pop3d mandoc
-	procmail maildrop dovecot-sieve bogofilter zsh fish'
+	procmail maildrop dovecot-sieve bogofilter zsh fish python3'
 
 package_compiles()
 {
