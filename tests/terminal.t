@@ -143,8 +143,9 @@ terminal -e 'wait 3/12' -e 'key ^C' "$MAILHAUL" -f "$dir/config"
 clean '^C'
 same '^C: it dies by the signal' "$(sed -n 's/^== end //p' "$work/screen")" 'signal 2'
 part end | sort > "$work/lines"
+ended='(work|home@example.org): [0-9]+ new \([0-9]+ kB\), stopped: .*'
 ok '^C: at the end there are the summaries and no more' \
-	sh -c "! grep -vxE '(work|home@example.org): [0-9]+ new \([0-9]+ kB\), stopped: .*' '$work/lines'"
+	sh -c "! grep -vxE '$ended' '$work/lines'"
 
 terminal -e 'wait 3/12' -e 'sleep 300' -e 'key ^Z' -e 'wait stopped' -e show \
 	-e 'wait 7/12' -e show \
