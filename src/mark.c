@@ -2,8 +2,8 @@
 /*
  * mark.c - a fingerprint of a message's text, by which a message is known again.
  *
- * The header is taken line by line, for some lines do not count; the body in words of eight bytes,
- * which costs next to nothing beside what the text costs anyway.
+ * The header is taken line by line, for some lines do not count; the body in blocks of four words,
+ * each with a sum of its own, for every byte of mail comes by here.
  *
  * Called by spool.c for every message that comes in.
  */
@@ -16,53 +16,54 @@
 
 #define MARK_BITS 40
 
+/* For each word another sum: one word that differs is always seen. */
 static uint64_t mixed(uint64_t sum, uint64_t word)
 {
-	sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return sum ^ sum >> 32;
+	sum ^= word;
+	return (sum << 29 | sum >> 35) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static void mix(struct mark *mark)
+static uint64_t word_at(const char *bytes)
 {
-	mark->sum = mixed(mark->sum, mark->word);
-	mark->word = 0;
-	mark->held = 0;
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof word);
+	return word;
 }
 
-/* The whole words of a text, in registers.  Returns how many bytes that was. */
-static size_t put_words(struct mark *mark, const char *bytes, size_t len)
+/* The whole blocks of a text; the sums in registers, and in none that waits for another.  Returns how
+ * many bytes that was. */
+static size_t put_blocks(struct mark *mark, const char *bytes, size_t len)
 {
-	uint64_t sum = mark->sum, word;
+	uint64_t a = mark->sum[0], b = mark->sum[1], c = mark->sum[2], d = mark->sum[3];
 	size_t at = 0;
 
-	for (; len - at >= sizeof word; at += sizeof word) {
-		memcpy(&word, bytes + at, sizeof word);
-		sum = mixed(sum, word);
+	for (; len - at >= MARK_BLOCK; at += MARK_BLOCK) {
+		a = mixed(a, word_at(bytes + at));
+		b = mixed(b, word_at(bytes + at + 8));
+		c = mixed(c, word_at(bytes + at + 16));
+		d = mixed(d, word_at(bytes + at + 24));
 	}
-	mark->sum = sum;
+	mark->sum[0] = a, mark->sum[1] = b, mark->sum[2] = c, mark->sum[3] = d;
 	return at;
 }
 
-/* Bytes that count.  Words are cut by the place in the stream, not by the chunks. */
+/* Bytes that count.  Blocks are cut by the place in the stream, not by the chunks. */
 static void put(struct mark *mark, const char *bytes, size_t len)
 {
-	while (len > 0) {
-		size_t n = sizeof mark->word - mark->held;
+	size_t held = mark->len % MARK_BLOCK, n = MARK_BLOCK - held;
 
-		if (mark->held == 0 && len >= sizeof mark->word) {
-			n = put_words(mark, bytes, len);
-			bytes += n;
-			len -= n;
-			continue;
-		}
-		n = n < len ? n : len;
-		memcpy((char *)&mark->word + mark->held, bytes, n);
-		mark->held += (unsigned)n;
+	mark->len += len;
+	if (held > 0 && len >= n) {
+		memcpy(mark->block + held, bytes, n);
+		put_blocks(mark, mark->block, MARK_BLOCK);
 		bytes += n;
 		len -= n;
-		if (mark->held == sizeof mark->word)
-			mix(mark);
+		held = 0;
 	}
+	n = held > 0 ? 0 : put_blocks(mark, bytes, len);
+	if (len > n)
+		memcpy(mark->block + held, bytes + n, len - n);
 }
 
 /* What servers keep in the header for themselves, and for other clients. */
@@ -130,12 +131,16 @@ void mark_add(struct mark *mark, const char *text, size_t len)
 
 uint64_t mark_end(struct mark *mark)
 {
-	uint64_t bits;
+	uint64_t sum;
+	size_t held;
 
 	put(mark, mark->name, mark->name_len);
-	mark->sum += mark->held; /* "a" is not "a" and NULs */
-	mix(mark);
-	mix(mark);
-	bits = mark->sum >> (64 - MARK_BITS);
-	return bits != 0 ? bits : 1;
+	sum = mark->len; /* "a" is not "a" and NULs */
+	held = mark->len % MARK_BLOCK;
+	memset(mark->block + held, 0, MARK_BLOCK - held);
+	put_blocks(mark, mark->block, MARK_BLOCK);
+	for (size_t i = 0; i < MARK_BLOCK / 8; i++)
+		sum = mixed(sum, mark->sum[i]);
+	sum = mixed(mixed(sum, 0), 0) >> (64 - MARK_BITS);
+	return sum != 0 ? sum : 1;
 }

@@ -16,15 +16,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MARK_NAME 16 /* bytes of a header field's name that are looked at */
+#define MARK_NAME 16  /* bytes of a header field's name that are looked at */
+#define MARK_BLOCK 32 /* bytes that are mixed at a time */
 
 /* The state between two chunks.  Zeroed: at the start of a message. */
 struct mark {
-	uint64_t sum, word;
-	unsigned held;        /* bytes in word */
-	char name[MARK_NAME]; /* of the field whose line has begun and is not judged yet */
+	uint64_t sum[MARK_BLOCK / 8];
+	uint64_t len;           /* bytes that count */
+	char block[MARK_BLOCK]; /* those that do not fill one yet */
+	char name[MARK_NAME];   /* of the field whose line has begun and is not judged yet */
 	unsigned name_len;
-	bool in_line, skip;   /* the line is judged, and does not count */
+	bool in_line, skip;     /* the line is judged, and does not count */
 	bool body;
 };
 

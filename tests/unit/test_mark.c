@@ -46,8 +46,33 @@ static const struct {
 	{"order", "A: b\nC: d\n\n", "C: d\nA: b\n\n", false},
 };
 
+/* A body that is longer than what is mixed at a time, and of NULs, which mix badly. */
+static void try_lengths(void)
+{
+	char text[8 * MARK_BLOCK + 4] = "\n";
+	uint64_t marks[sizeof text];
+	bool cut = true, length = true, byte = true;
+
+	for (size_t len = 1; len < sizeof text; len++) {
+		marks[len] = mark_of(text, len, len);
+		for (size_t i = 1; i < len; i++)
+			length = length && marks[i] != marks[len];
+		for (size_t chunk = 1; chunk < len; chunk++)
+			cut = cut && mark_of(text, len, chunk) == marks[len];
+		for (size_t i = 1; i < len; i++) {
+			text[i] = 1;
+			byte = byte && mark_of(text, len, len) != marks[len];
+			text[i] = 0;
+		}
+	}
+	OK(cut, "chunks of every size give the same");
+	OK(length, "every length another");
+	OK(byte, "every byte counts");
+}
+
 int main(void)
 {
+	try_lengths();
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		size_t a = strlen(rows[i].a), b = strlen(rows[i].b);
 
