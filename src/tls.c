@@ -34,6 +34,7 @@
 
 #include "file.h"
 
+#define RAW_SIZE 65536 /* GnuTLS alone asks the kernel twice a record, which is 16 KiB or less */
 #define NO_OLD "-VERS-TLS1.0:-VERS-TLS1.1:-VERS-DTLS-ALL"
 
 struct tls_trust {
@@ -55,6 +56,10 @@ struct tls {
 	bool up;      /* the handshake is complete */
 	bool sending; /* GnuTLS holds a record of ours that is not all sent */
 	int dead;     /* the fatal error that ended the session, or 0 */
+	int fd;
+	bool fresh;             /* nothing was taken from the socket in this step */
+	size_t raw_at, raw_end; /* what came and GnuTLS did not take yet */
+	char raw[RAW_SIZE];
 };
 
 /* -- trust -------------------------------------------------------------------------------- */
@@ -122,9 +127,8 @@ static int own_failed(const struct tls_trust *trust, const char *cert, int rc, s
 {
 	char shown[160];
 	bool token = is_token(cert);
-	size_t len = token ? strcspn(cert, "?") : strlen(cert);
 
-	printable(shown, sizeof(shown), cert, len);
+	printable(shown, sizeof(shown), cert, token ? strcspn(cert, "?") : strlen(cert));
 	if (rc == GNUTLS_E_PKCS11_PIN_LOCKED)
 		return error_set(err, ERR_CONFIG, "tls_cert %s: the token is locked", shown);
 	if ((trust->pin_flags & GNUTLS_PIN_WRONG) ||
@@ -315,6 +319,37 @@ static void demand(struct tls *tls)
 		gnutls_session_set_verify_cert2(tls->session, tls->demands, 2, 0);
 }
 
+/* Reads for GnuTLS, several records at once.  Once in a step at most: so who sends nothing but
+ * records without text cannot keep us from the deadline. */
+static ssize_t pull(gnutls_transport_ptr_t own, void *buf, size_t size)
+{
+	struct tls *tls = own;
+	size_t n = tls->raw_end - tls->raw_at;
+	ssize_t got;
+
+	if (n == 0) {
+		errno = EAGAIN;
+		got = tls->fresh ? recv(tls->fd, tls->raw, sizeof tls->raw, 0) : -1;
+		if (got <= 0)
+			return got;
+		tls->fresh = false;
+		tls->raw_at = 0;
+		tls->raw_end = n = (size_t)got;
+	}
+	n = n < size ? n : size;
+	memcpy(buf, tls->raw + tls->raw_at, n);
+	tls->raw_at += n;
+	return (ssize_t)n;
+}
+
+/* True where a step ended early, as behind a record without text, and bytes are left of which no
+ * poll would tell.  It takes them unless it waits for room to send. */
+static bool is_cut_short(const struct tls *tls, ssize_t code)
+{
+	return code < 0 && !gnutls_error_is_fatal((int)code) && code != GNUTLS_E_REHANDSHAKE &&
+	       tls->raw_at < tls->raw_end && wanted(tls) == TLS_WANT_READ;
+}
+
 /* The settings of a fresh session; a GnuTLS code. */
 static int prepare(struct tls *tls, int fd)
 {
@@ -328,7 +363,9 @@ static int prepare(struct tls *tls, int fd)
 	if (rc == 0 && !is_address(tls->host))
 		rc = gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS, tls->host, strlen(tls->host));
 	demand(tls);
-	gnutls_transport_set_int(tls->session, fd);
+	tls->fd = fd;
+	gnutls_transport_set_ptr2(tls->session, tls, (gnutls_transport_ptr_t)(intptr_t)fd);
+	gnutls_transport_set_pull_function(tls->session, pull);
 	return rc;
 }
 
@@ -386,7 +423,7 @@ static bool is_at_end(const struct tls *tls)
 {
 	char c;
 
-	return recv(gnutls_transport_get_int(tls->session), &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	return tls->raw_at == tls->raw_end && recv(tls->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 /* The error for a GnuTLS code that ended the session; remembers it.  A session that was cut may
@@ -416,8 +453,12 @@ static int died(struct tls *tls, int code, struct error *err)
  * deadline bounds how many there are. */
 int tls_handshake(struct tls *tls, enum tls_want *want, struct error *err)
 {
-	int rc = gnutls_handshake(tls->session);
+	int rc;
 
+	tls->fresh = true;
+	do
+		rc = gnutls_handshake(tls->session);
+	while (is_cut_short(tls, rc));
 	tls->up = rc == 0;
 	if (rc == 0 && !tls->cert.until && !read_certificate(tls))
 		return unreadable(err);
@@ -448,7 +489,10 @@ long tls_read(struct tls *tls, char *buf, size_t size, enum tls_want *want, stru
 
 	if (tls->dead)
 		return died(tls, tls->dead, err);
-	n = gnutls_record_recv(tls->session, buf, size);
+	tls->fresh = true;
+	do
+		n = gnutls_record_recv(tls->session, buf, size);
+	while (is_cut_short(tls, n));
 	if (n >= 0)
 		return n;
 	if (gnutls_error_is_fatal((int)n) || n == GNUTLS_E_REHANDSHAKE)

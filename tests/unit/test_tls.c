@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
+#include <netinet/tcp.h>
 #include <spawn.h>
 #include <sys/stat.h>
 
@@ -261,6 +262,38 @@ static int talk_cut(gnutls_session_t session, int fd)
 	return 0;
 }
 
+/* A record without text.  In TLS 1.3 GnuTLS takes no warnings. */
+static int send_no_text(gnutls_session_t session)
+{
+	if (gnutls_protocol_get_version(session) == GNUTLS_TLS1_3)
+		return gnutls_session_key_update(session, 0);
+	return gnutls_alert_send(session, GNUTLS_AL_WARNING, GNUTLS_A_USER_CANCELED);
+}
+
+/* Several and a line in one segment, and then nothing. */
+static int talk_late_text(gnutls_session_t session, int fd)
+{
+	int on = 1, off = 0;
+	char c;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+	for (int i = 0; i < 3; i++)
+		send_no_text(session);
+	send_all(session, "+OK hi\r\n", 8);
+	setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+	gnutls_record_recv(session, &c, 1);
+	return 0;
+}
+
+/* No text as long as the client listens. */
+static int talk_nothing(gnutls_session_t session, int fd)
+{
+	(void)fd;
+	while (send_no_text(session) == 0)
+		;
+	return 0;
+}
+
 static int talk_rehandshake(gnutls_session_t session, int fd)
 {
 	char c;
@@ -442,6 +475,27 @@ static void test_refusals(void)
 	   "a client certificate is demanded");
 	part();
 	wants_client = false;
+}
+
+/* Records without text: what stands behind them in the same segment is read, and they are no reason
+ * to wait longer. */
+static void test_no_text(const char *versions)
+{
+	const char *line;
+	size_t len;
+
+	server.timeout = 1;
+	begin_tls(versions, talk_late_text);
+	conn_start_tls(&conn, trust, &err);
+	conn_expect(&conn, "testing");
+	OK(conn_line(&conn, &line, &len, &err) == 0 && len == 6, "a line behind no text");
+	part();
+	begin_tls(versions, talk_nothing);
+	conn_start_tls(&conn, trust, &err);
+	conn_expect(&conn, "testing");
+	OK(conn_line(&conn, &line, &len, &err) == -1, "no text ends as silence, or as too much of it");
+	part();
+	server.timeout = 5;
 }
 
 /* The same as without TLS: a megabyte of commands against a server that does not read yet. */
@@ -730,6 +784,8 @@ static void test_all(void)
 	test_binding(ANY_VERSION, "tls-exporter");
 	test_binding("NORMAL:-VERS-TLS1.3", "tls-unique");
 	test_binding("NORMAL:-VERS-TLS1.3:%NO_SESSION_HASH", NULL);
+	test_no_text(ANY_VERSION);
+	test_no_text("NORMAL:-VERS-TLS1.3");
 	test_flood(ANY_VERSION);
 	test_flood("NORMAL:-VERS-TLS1.3");
 	test_handshake(play_plain_greeting, ERR_UNAVAILABLE, "try tls = stls");
