@@ -22,6 +22,7 @@ int deliver_begin(struct deliver *d, struct spool *spool, struct error *err)
 	if (d->ops->spool(d, spool, err) == -1)
 		return -1;
 	d->style.form = d->ops->form;
+	d->style.synced = d->ops->intents;
 	spool_begin(&d->pen, &d->style, spool);
 	return 0;
 }

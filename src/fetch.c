@@ -32,7 +32,7 @@
 
 /* A group is put away when it has this much, or its first message is this old; the number of
  * messages is the destination's. */
-#define GROUP_BYTES (16u << 20)
+#define GROUP_BYTES (64u << 20)
 #define GROUP_MS 2000
 
 #define PROGRESS_MS 100

@@ -266,8 +266,8 @@ int file_sync(int fd, const char *what, struct error *err)
 	return 0;
 }
 
-/* Asks the kernel to begin writing a file out, without waiting. */
-static void start_writing(int fd)
+/* A failure is seen by the sync itself. */
+void file_write_back(int fd)
 {
 #ifdef HAVE_SYNC_FILE_RANGE
 	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -331,10 +331,9 @@ int file_sync_all(const int *fds, size_t n, const char *what, struct error *err)
 {
 	struct syncing all = {.fds = fds, .n = n};
 
-	/* The disk begins with all of them before we wait for the first.  A failure is seen by the
-	 * sync itself. */
+	/* The disk begins with all of them before we wait for the first. */
 	for (size_t i = 0; i < n; i++)
-		start_writing(fds[i]);
+		file_write_back(fds[i]);
 	sync_together(&all);
 	errno = all.sys;
 	return all.sys == 0 ? 0 : error_sys(err, error_kind_of(all.sys), "cannot sync %s", what);

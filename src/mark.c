@@ -31,8 +31,8 @@ static uint64_t word_at(const char *bytes)
 	return word;
 }
 
-/* The whole blocks of a text; the sums in registers, and in none that waits for another.  Returns how
- * many bytes that was. */
+/* The whole blocks of a text; the sums in registers, and none waits for another.  Returns how many
+ * bytes that was. */
 static size_t put_blocks(struct mark *mark, const char *bytes, size_t len)
 {
 	uint64_t a = mark->sum[0], b = mark->sum[1], c = mark->sum[2], d = mark->sum[3];

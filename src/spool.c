@@ -23,9 +23,11 @@
 #include "file.h"
 
 #define FRONT 1792          /* From_ line and our headers; each part is bounded below */
-#define TEXT 65536          /* what gathers before it is written */
+#define BLOCK 65536         /* a file is written in multiples of it, from multiples of it */
+#define TEXT (2 * BLOCK)    /* what gathers before it is written */
 #define TAIL 16             /* a held "From", a LF, an empty line */
-#define SLICE (TEXT / 2)    /* quoting can add a fifth: a slice always fits half a buffer */
+#define SLICE (BLOCK / 4)   /* quoting can add a fifth: it fits behind a block that is not full */
+#define WRITE_BACK (4u << 20) /* bytes after which the disk may begin with them */
 
 static const char file_name[] = "the spool file"; /* it has no name the user could look for */
 
@@ -104,26 +106,42 @@ static char *make_front(struct spooler *pen)
 
 /* -- the pen ------------------------------------------------------------------------------ */
 
+/* Lets the disk begin where that is worth a call. */
+static void write_back(struct spooler *pen, size_t least)
+{
+	if (!pen->style->synced || pen->waiting < least)
+		return;
+	file_write_back(pen->spool->fd);
+	pen->waiting = 0;
+}
+
 static int write_out(struct spooler *pen, const char *bytes, size_t len, struct error *err)
 {
 	struct spool *spool = pen->spool;
-	off_t at = (off_t)(spool->at + spool->size);
+	uint64_t at = spool->at + spool->size;
 
-	if (file_write_at(spool->fd, bytes, len, at, file_name, err) == -1)
+	if (file_write_at(spool->fd, bytes, len, (off_t)at, file_name, err) == -1)
 		return -1;
 	spool->size += len;
+	pen->waiting += len;
+	write_back(pen, WRITE_BACK);
 	return 0;
 }
 
-/* Writes what has gathered, behind the front if this is the first time. */
-static int flush(struct spooler *pen, struct error *err)
+/* Writes what has gathered, behind the front if this is the first time.  What fills only a part of
+ * a block waits for the rest, unless it is the end: the kernel is quicker with whole ones. */
+static int flush(struct spooler *pen, bool end, struct error *err)
 {
-	char *begin = pen->begun ? pen->buf + FRONT : make_front(pen);
-	size_t len = (size_t)(pen->buf + FRONT + pen->len - begin);
+	char *text = pen->buf + FRONT, *begin = pen->begun ? text : make_front(pen);
+	size_t len = (size_t)(text + pen->len - begin);
 
 	pen->begun = true;
-	pen->len = 0;
-	return write_out(pen, begin, len, err);
+	pen->len = end ? 0 : (size_t)((pen->spool->at + pen->spool->size + len) % BLOCK);
+	len -= pen->len;
+	if (write_out(pen, begin, len, err) == -1)
+		return -1;
+	memmove(text, begin + len, pen->len);
+	return 0;
 }
 
 void spool_begin(struct spooler *pen, const struct spool_style *style, struct spool *spool)
@@ -135,6 +153,7 @@ void spool_begin(struct spooler *pen, const struct spool_style *style, struct sp
 	pen->len = 0;
 	pen->begun = false;
 	pen->mid_line = false;
+	pen->waiting = 0;
 	pen->quote = (struct wire_mboxrd){0};
 	pen->mark = (struct mark){0};
 	spool->size = 0;
@@ -147,21 +166,19 @@ int spool_write(struct spooler *pen, const char *text, size_t len, struct error 
 
 	mark_add(&pen->mark, text, len);
 	while (len > 0) {
-		size_t n = len < SLICE ? len : SLICE;
-		size_t need = quoting ? WIRE_MBOXRD_ROOM(n) : n;
+		size_t room = TEXT - pen->len, n = quoting ? SLICE : room;
+		char *to = pen->buf + FRONT + pen->len;
 
-		if (pen->len + need > TEXT && flush(pen, err) == -1)
-			return -1;
-		if (quoting) {
-			pen->len += wire_mboxrd(&pen->quote, text, n, pen->buf + FRONT + pen->len);
-		} else if (pen->begun && pen->len == 0 && len >= SLICE) {
-			n = len; /* a large piece need not pass through the buffer */
-			if (write_out(pen, text, n, err) == -1)
+		n = len < n ? len : n;
+		if (room == 0 || (quoting && WIRE_MBOXRD_ROOM(n) > room)) {
+			if (flush(pen, false, err) == -1)
 				return -1;
-		} else {
-			memcpy(pen->buf + FRONT + pen->len, text, n);
-			pen->len += n;
+			continue;
 		}
+		if (quoting)
+			pen->len += wire_mboxrd(&pen->quote, text, n, to);
+		else
+			pen->len += (size_t)((char *)mempcpy(to, text, n) - to);
 		pen->mid_line = text[n - 1] != '\n';
 		text += n;
 		len -= n;
@@ -180,8 +197,9 @@ int spool_end(struct spooler *pen, struct error *err)
 	if (pen->style->form == SPOOL_MBOXRD)
 		*tail++ = '\n';
 	pen->len = (size_t)(tail - (pen->buf + FRONT));
-	if (flush(pen, err) == -1)
+	if (flush(pen, true, err) == -1)
 		return -1;
+	write_back(pen, BLOCK);
 	pen->spool->mark = mark_end(&pen->mark);
 	pen->spool = NULL;
 	return 0;

@@ -68,6 +68,7 @@ struct spool_past {
 /* What the spooler writes in front, and how. */
 struct spool_style {
 	enum spool_form form;
+	bool synced;               /* the file will be: the disk may begin while it is written */
 	bool received;             /* put a Received: header in front */
 	const char *from_host;     /* foreign: the server as configured */
 	const char *from_address;  /* foreign: its numeric address */
@@ -83,6 +84,7 @@ struct spooler {
 	size_t len;
 	bool begun;                      /* the front is written */
 	bool mid_line;                   /* the last byte of text was not a LF */
+	size_t waiting;                  /* bytes written that the disk was not told of */
 	struct wire_mboxrd quote;
 	struct mark mark;
 };

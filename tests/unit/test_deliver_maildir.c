@@ -13,6 +13,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -304,6 +305,27 @@ static void test_settle_gone(void)
 	EQUAL(intents[0].fate, SPOOL_VOID, "holds nothing");
 }
 
+/* A group's files are all open at once. */
+static void test_group(void)
+{
+	static const struct {
+		rlim_t most;
+		unsigned group;
+	} rows[] = {{0, 1}, {32, 1}, {33, 1}, {100, 68}, {287, 255}, {288, 256}, {4096, 256}};
+	struct deliver d = {.ops = &deliver_maildir}, one = {.ops = &deliver_mda};
+	struct rlimit was, now;
+
+	getrlimit(RLIMIT_NOFILE, &was);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		now = (struct rlimit){rows[i].most, was.rlim_max};
+		if (now.rlim_cur > now.rlim_max || setrlimit(RLIMIT_NOFILE, &now) == -1)
+			continue; /* our own limit is low */
+		EQUAL(deliver_group(&d), rows[i].group, "as many messages as there are descriptors");
+		EQUAL(deliver_group(&one), 1, "or as the destination takes");
+	}
+	setrlimit(RLIMIT_NOFILE, &was);
+}
+
 int main(void)
 {
 	if (mkdtemp(base) == NULL)
@@ -315,6 +337,7 @@ int main(void)
 	test_settle();
 	test_settle_linked();
 	test_settle_gone();
+	test_group();
 	remove_tree(base);
 	return tap_end();
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
@@ -28,6 +29,7 @@ static char big[BIG];
 /* -- the calls that can be made to fail ---------------------------------------------------- */
 
 static int tmpfile_errno, rename_errno, copy_errno, fsync_errno; /* 0: works */
+static int fsync_fd;       /* the only one on which it fails; 0: on all */
 static ssize_t copy_first; /* this many bytes before copy_errno */
 static size_t write_most;  /* 0: no limit */
 static int interruptions;  /* this many calls end with EINTR first */
@@ -89,18 +91,20 @@ ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t
 
 int fsync(int fd)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* threads sync, too */
 	char link[64], name[1024];
 	ssize_t n;
+	int rc = -1;
 
-	if (interrupted())
-		return -1;
-	if (fsync_errno) {
-		errno = fsync_errno;
-		return -1;
+	pthread_mutex_lock(&lock);
+	if (!interrupted()) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, name, sizeof(name));
+		errno = fsync_fd == 0 || fsync_fd == fd ? fsync_errno : 0;
+		rc = errno ? -1 : str_printf(&synced, "%.*s\n", (int)n, name);
 	}
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, name, sizeof(name));
-	return str_printf(&synced, "%.*s\n", (int)n, name);
+	pthread_mutex_unlock(&lock);
+	return rc;
 }
 
 int fdatasync(int fd)
@@ -381,6 +385,41 @@ static void test_sync(void)
 	close(fd);
 }
 
+/* Each of n files once, by threads or without; and one that fails. */
+static void test_sync_all(int n)
+{
+	struct error err = {0};
+	int fds[64];
+	char name[16];
+	size_t lines = 0;
+
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "all%02d", i);
+		fds[i] = make(name, "x");
+	}
+	str_cut(&synced, 0);
+	interruptions = 3;
+	EQUAL(file_sync_all(fds, (size_t)n, "them", &err), 0, "file_sync_all");
+	interruptions = 0;
+	for (size_t i = 0; i < synced.len; i++)
+		lines += synced.s[i] == '\n';
+	EQUAL(lines, n, "as many as there are");
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "all%02d\n", i);
+		lines -= strstr(synced.s, name) != NULL;
+	}
+	EQUAL(lines, 0, "each");
+	fsync_errno = EIO;
+	fsync_fd = n > 0 ? fds[n - 1] : 0;
+	EQUAL(file_sync_all(fds, (size_t)n, "them", &err), n > 0 ? -1 : 0, "one fails");
+	SAME(err.text, n > 0 ? "cannot sync them: Input/output error" : "", "and says so");
+	fsync_errno = fsync_fd = 0;
+	for (int i = 0; i < n; i++) {
+		file_write_back(fds[i]);
+		close(fds[i]);
+	}
+}
+
 static void test_publish(void)
 {
 	static const int lacking[] = {0, ENOSYS, EINVAL};
@@ -540,6 +579,10 @@ int main(void)
 	test_write();
 	test_copy();
 	test_sync();
+	test_sync_all(0);
+	test_sync_all(1);
+	test_sync_all(7);
+	test_sync_all(50);
 	test_publish();
 	test_lock();
 	test_private();

@@ -102,11 +102,12 @@ static void test_received(void)
 	free(got);
 }
 
-/* Sizes around the buffer (64 KiB) and the slice (32 KiB), in small and large pieces. */
+/* Sizes around a block (64 KiB) and the buffer (128 KiB), in small and large pieces. */
 static void test_edges(void)
 {
-	static const size_t sizes[] = {32767, 32768, 32769, 65535, 65536, 65537, 200000};
-	static const size_t pieces[] = {1000, 32768, 65536, 200000};
+	static const size_t sizes[] = {16384, 16385, 65535, 65536, 65537, 131071, 131072, 131073,
+	                               200000};
+	static const size_t pieces[] = {1000, 16384, 65536, 131072, 200000};
 	char *text = xmalloc(200001);
 	bool good = true;
 
@@ -130,6 +131,30 @@ static void test_edges(void)
 	free(text);
 }
 
+/* What is written before the end goes up to a multiple of a block of the file, wherever the message
+ * begins; and comes soon. */
+static void test_blocks(const struct spool_style *style, uint64_t begin)
+{
+	struct error err = {0};
+	struct spool spool = {.fd = file_temp("/tmp", &err), .at = begin};
+	char text[7001];
+	bool whole = true, soon = true;
+
+	memset(text, 'x', sizeof text);
+	memcpy(text, "A: b\n\nFrom me\n", 14);
+	spool_begin(&pen, style, &spool);
+	for (size_t len = 0; len < 1000000; len += sizeof text) {
+		spool_write(&pen, text, sizeof text, &err);
+		whole = whole && (spool.size == 0 || (spool.at + spool.size) % 65536 == 0);
+		soon = soon && spool.size + 200000 > len;
+	}
+	OK(spool_end(&pen, &err) == 0 && lseek(spool.fd, 0, SEEK_END) == (off_t)(begin + spool.size),
+	   "the last part");
+	OK(whole, "whole blocks of the file");
+	OK(soon, "as they come");
+	close(spool.fd);
+}
+
 static void test_failure(void)
 {
 	struct spool spool = {.fd = -1};
@@ -147,6 +172,9 @@ int main(void)
 	test_boxed();
 	test_received();
 	test_edges();
+	test_blocks(&plain, 0);
+	test_blocks(&traced, 0);
+	test_blocks(&boxed, 77777);
 	test_failure();
 	spooler_free(&pen);
 	return tap_end();
