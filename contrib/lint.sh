@@ -112,9 +112,9 @@ present()
 	done
 }
 
-c_files=$(present src/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
+c_files=$(present src/*.[ch] tests/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
 other_files=$(present configure.ac Makefile.am m4/*.m4 .ci/run contrib/*.sh tests/run* tests/*.sh \
-	tests/*.t)
+	tests/*.t tests/bench/*.sh)
 awk "$text" $c_files $other_files || status=1
 awk -v banned="$banned" "$code" $c_files || status=1
 
@@ -126,10 +126,10 @@ for file in $c_files $other_files; do
 done
 
 # A test that is never run is worse than none.
-for file in $(present src/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.[ch] tests/*.t \
-	tests/*.sh tests/cases/*.case contrib/*.sh); do
+for file in $(present src/*.[ch] tests/*.c tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c \
+	tests/bench/*.sh tests/*.t tests/*.sh tests/cases/*.case contrib/*.sh); do
 	case $file in
-	tests/*.c) word="${file%.c}(\\.c)?" ;; # the program
+	tests/*.c | tests/bench/*.c) word="${file%.c}(\\.c)?" ;; # the program
 	*) word=$file ;;
 	esac
 	if ! grep -Eq "(^|[[:blank:]])$word([[:blank:]]|\$)" Makefile.am; then

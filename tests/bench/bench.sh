@@ -4,8 +4,9 @@
 #
 #     bench.sh [SCENARIO...]        all of them if none is named; they stand at the end of this file
 #
-# Prints a table for each scenario: medians over the rounds, and in parentheses how often mailhaul's
-# own figure that is.  Then one line for each target: what was measured, the limit, "met" or "MISSED".
+# Prints a table for each scenario: medians over the rounds, and in parentheses how often
+# mailhaul's own figure that is.  Then one line for each target: what was measured, the limit, "met"
+# or "MISSED".
 # $BENCH_OUT gets the same as lines of tabs, from which chart.sh draws.
 #
 #   wall, CPU   seconds; CPU is user and system, children included (gauge.c)
@@ -18,8 +19,8 @@
 # getmail fdm, those that are installed), SYNCS=0 and CALLGRIND=1 may be set.  A loaded machine
 # spoils seconds, not counts; ratios within one run survive most of it.
 #
-# What small messages leave is only removed at the end: ext4 without a journal passes over inodes
-# that were freed within the last minutes one by one, and each file made costs up to a millisecond.
+# Files are only removed at the end: ext4 without a journal passes over inodes that were freed
+# within the last minutes one by one, and each file made costs up to a millisecond.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 LC_ALL=C
@@ -199,8 +200,8 @@ run() {
 		return 0
 	fi
 	echo "$(cat "$top/gauge") $(tail -n 1 "$top/tally" 2>/dev/null)" >> "$top/$1.$2"
-	if [ -n "${large:-}" ]; then # few files, but the disk would be full
-		rm -rf "$dir/maildir" "$dir/mbox" "$dir/floor"
+	if [ -n "${large:-}" ]; then # else the disk would be full
+		find "$dir" -type f -size +1024k -exec truncate -s 0 {} +
 	fi
 }
 
@@ -472,7 +473,7 @@ accounts_one() {
 }
 
 bench_accounts() {
-	to=maildir title='200 accounts of 50 messages, 16 at a time, 50 ms a round trip; and one account'
+	to=maildir title='200 accounts of 50 messages, 16 at a time, 50 ms a round trip; and one'
 	tls= # there is no certificate for so many hosts
 	serve -a -n 50 -s 3000 -d 50
 	round=0
