@@ -35,6 +35,9 @@
 #define GROUP_BYTES (64u << 20)
 #define GROUP_MS 2000
 
+/* So often what became of an MDA's messages is synced; and before any DELE. */
+#define MDA_SYNC_MS 500
+
 #define PROGRESS_MS 100
 #define MOST_IN_ROW 3 /* so many deliveries that fail one after another are no accident */
 #define BUSY_S 3600 /* how long putting away a group may take before we count as hung */
@@ -57,6 +60,7 @@ struct errand {
 	bool quitting, over;    /* QUIT is sent, is answered */
 	uint64_t received;      /* octets so far, for progress */
 	uint64_t shown;         /* when progress was sent, clock_ms */
+	uint64_t synced;        /* when an MDA's fates were, clock_ms */
 };
 
 /* -- words to the supervisor -------------------------------------------------------------- */
@@ -69,10 +73,12 @@ static void tell(const struct errand *e, struct event *event)
 	link_send(e->f->link, event, -1, &ignored);
 }
 
-/* The disk, or whoever reads our standard output, may take its time: that is not being hung. */
+/* The disk, or whoever reads our standard output, may take its time: that is not being hung.  Of an
+ * MDA the supervisor knows, for it runs it. */
 static void tell_busy(const struct errand *e, uint64_t seconds)
 {
-	tell(e, &(struct event){.kind = EVENT_ALIVE, .num = seconds});
+	if (e->f->deliver->ops->group > 1)
+		tell(e, &(struct event){.kind = EVENT_ALIVE, .num = seconds});
 }
 
 static void tell_plan(const struct errand *e, const struct plan *plan)
@@ -186,7 +192,7 @@ static int ask(struct errand *e, struct error *err)
 			               message->octets, err);
 			order_asked(&e->order);
 			e->asked++;
-		} else if (!may_quit(e)) {
+		} else if (!may_quit(e) || (rc = seen_sync(e->f->seen, err)) == -1) {
 			break;
 		} else if (e->due.at < e->due.n) {
 			rc = pop3_send(pop3, POP3_DELE, e->due.num[e->due.at++], 0, err);
@@ -485,6 +491,19 @@ static int count_attempts(struct errand *e, struct error *err)
 	return 0;
 }
 
+/* What became of an MDA's message is written at once, so that no death of ours makes us hand it out
+ * again, but synced with that of those behind it: each on its own would double what an MDA costs.
+ * A power cut may have us repeat the last of them, as an MDA must bear anyway. */
+static int record_fates(struct errand *e, struct error *err)
+{
+	uint64_t wall = (uint64_t)time(NULL), now = clock_ms();
+
+	if (e->f->deliver->ops->group == 1 && now - e->synced < MDA_SYNC_MS)
+		return seen_settle_later(e->f->seen, e->group, e->held, wall, err);
+	e->synced = now;
+	return seen_settle(e->f->seen, e->group, e->held, wall, err);
+}
+
 /* The order here is the promise.  Before the intents nothing is visible; between the two records
  * a crash leaves intents that the next run settles; after the second the server's copy may go.
  * Returns -1 where the account cannot go on; a message's own failure is no error. */
@@ -502,7 +521,7 @@ static int commit_group(struct errand *e, struct error *err)
 		                  : count_attempts(e, &why);
 	if (rc == 0) {
 		rc = ops->publish(e->f->deliver, e->group, e->held, &why);
-		if (seen_settle(e->f->seen, e->group, e->held, (uint64_t)time(NULL), err) == -1) {
+		if (record_fates(e, err) == -1) {
 			why = *err;
 			rc = -1;
 			for (size_t i = 0; i < e->held; i++) /* delivered, but nothing says so yet */

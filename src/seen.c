@@ -293,8 +293,8 @@ static void settle_safe(struct seen *seen, const struct spool *spool, bool inten
 		record_mark(seen, spool->mark);
 }
 
-int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
-                struct error *err)
+int seen_settle_later(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
+                      struct error *err)
 {
 	forget_outdated(seen);
 	for (size_t i = 0; i < n; i++) {
@@ -305,6 +305,19 @@ int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_
 		else if (spools[i].fate == SPOOL_VOID && intended)
 			record_void(seen, spools[i].token);
 	}
+	return journal_write(&seen->journal, err);
+}
+
+int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
+                struct error *err)
+{
+	if (seen_settle_later(seen, spools, n, now, err) == -1)
+		return -1;
+	return journal_sync(&seen->journal, err);
+}
+
+int seen_sync(struct seen *seen, struct error *err)
+{
 	return journal_sync(&seen->journal, err);
 }
 

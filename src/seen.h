@@ -47,6 +47,13 @@ int seen_intend(struct seen *seen, const struct spool *spools, size_t n, struct 
 int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
                 struct error *err);
 
+/* The same without the sync: it outlives us, and a power cut after the next sync of anything. */
+int seen_settle_later(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
+                      struct error *err);
+
+/* What is recorded by now outlives a power cut.  Costs nothing where it does already. */
+int seen_sync(struct seen *seen, struct error *err);
+
 /* Matching a listing: begin, then seen_take for each message.  exact: the octets must be the
  * same; else any entry of that UID that is not taken yet.  NULL: none.  Exact ones are asked for
  * first, all of them: then contested is known. */

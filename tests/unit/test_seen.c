@@ -66,6 +66,12 @@ static void test_life(void)
 	seen = open_seen(dir);
 	EQUAL(seen_pasts(seen, &past), 0, "for good");
 	EQUAL(seen_count(seen), 2, "both are");
+	spools[1].fate = SPOOL_SAFE;
+	EQUAL(seen_settle_later(seen, spools + 1, 1, 778, &err), 0, "one more, not synced");
+	SAME(shown_after_crash(), shown(seen), "outlives us");
+	EQUAL(seen_gone(seen, span("b"), 20, &err), 0, "one is deleted");
+	EQUAL(seen_sync(seen, &err), 0, "and that is synced");
+	SAME(shown_after_crash(), shown(seen), "so it lasts");
 	EQUAL(seen_gone(seen, span("a"), 10, &err), 0, "the server deleted it");
 	EQUAL(seen_gone(seen, span("a"), 10, &err), 0, "to say so twice is no error");
 	EQUAL(seen_gone(seen, span(""), 10, &err), 0, "nor without a UID");
