@@ -65,27 +65,21 @@ struct errand {
 
 /* -- words to the supervisor -------------------------------------------------------------- */
 
-/* The supervisor may be gone; the errand is the same without a listener. */
-static void tell(const struct errand *e, struct event *event)
-{
-	struct error ignored;
-
-	link_send(e->f->link, event, -1, &ignored);
-}
-
 /* The disk, or whoever reads our standard output, may take its time: that is not being hung.  Of an
  * MDA the supervisor knows, for it runs it. */
 static void tell_busy(const struct errand *e, uint64_t seconds)
 {
 	if (e->f->deliver->ops->group > 1)
-		tell(e, &(struct event){.kind = EVENT_ALIVE, .num = seconds});
+		link_tell(e->f->link, &(struct event){.kind = EVENT_ALIVE, .num = seconds});
 }
 
 static void tell_plan(const struct errand *e, const struct plan *plan)
 {
-	tell(e, &(struct event){.kind = EVENT_PLAN, .num = e->f->tally->fetched + plan->fetch,
-	                        .bytes = e->f->tally->bytes + plan->octets, .kept = plan->kept,
-	                        .total = e->listing.count});
+	const struct fetch *f = e->f;
+
+	link_tell(f->link, &(struct event){.kind = EVENT_PLAN, .num = f->tally->fetched + plan->fetch,
+	                                   .bytes = f->tally->bytes + plan->octets,
+	                                   .kept = plan->kept, .total = e->listing.count});
 }
 
 static void tell_progress(struct errand *e)
@@ -95,22 +89,8 @@ static void tell_progress(struct errand *e)
 	if (now - e->shown < PROGRESS_MS)
 		return;
 	e->shown = now;
-	tell(e, &(struct event){.kind = EVENT_PROGRESS, .num = e->f->tally->fetched + e->held,
-	                        .bytes = e->received});
-}
-
-/* A message failed: it is on the server still, the others go on.  told: an earlier run has said
- * so, and who was told once knows. */
-static void message_failed(struct errand *e, uint32_t num, bool told, const struct error *why)
-{
-	struct event event = {.kind = EVENT_FAILED, .error = why->kind, .num = num,
-	                      .level = told ? NOTE_INFO : NOTE_WARN};
-	struct wire_span uid = listing_uid(&e->listing, listing_message(&e->listing, num));
-
-	snprintf(event.text, sizeof event.text, "%.*s\n%s", (int)uid.len, uid.len > 0 ? uid.p : "",
-	         why->text);
-	tell(e, &event);
-	e->f->tally->failed++;
+	link_tell(e->f->link, &(struct event){.kind = EVENT_PROGRESS, .bytes = e->received,
+	                                      .num = e->f->tally->fetched + e->held});
 }
 
 /* The journal remembers it, so that it cannot keep the others from coming, run after run.  since:
@@ -121,6 +101,22 @@ static void remember_failure(const struct errand *e, uint32_t num, uint64_t sinc
 	struct error ignored; /* what is not remembered costs time, not mail */
 
 	seen_failed(e->f->seen, listing_uid(&e->listing, message), message->octets, since, &ignored);
+}
+
+/* A message failed: it is on the server still, the others go on.  told: an earlier run has said
+ * so, and who was told once knows. */
+static void tell_failure(struct errand *e, uint32_t num, bool told, const struct error *why)
+{
+	struct wire_span uid = listing_uid(&e->listing, listing_message(&e->listing, num));
+
+	link_failed(e->f->link, num, uid, told, why);
+	e->f->tally->failed++;
+}
+
+static void message_failed(struct errand *e, uint32_t num, const struct error *why, uint64_t since)
+{
+	tell_failure(e, num, listing_message(&e->listing, num)->failures > 0, why);
+	remember_failure(e, num, since);
 }
 
 /* -- what there is to do ------------------------------------------------------------------ */
@@ -249,8 +245,7 @@ static int failed_here(struct errand *e, uint32_t num, unsigned *in_row, const c
 {
 	bool excused = error_is_transient(why->kind) || *in_row > 0; /* others fail as well */
 
-	message_failed(e, num, listing_message(&e->listing, num)->failures > 0, why);
-	remember_failure(e, num, excused ? 0 : (uint64_t)time(NULL));
+	message_failed(e, num, why, excused ? 0 : (uint64_t)time(NULL));
 	if (++*in_row < MOST_IN_ROW)
 		return 0;
 	e->f->tally->stuck = true;
@@ -356,8 +351,7 @@ static void message_refused(struct errand *e, const struct pop3_reply *reply)
 
 	error_set(&why, later ? ERR_TEMP : ERR_UNAVAILABLE, "the server does not hand %s: %s",
 	          reply->verb == POP3_TOP ? "out its header" : "it out", reply->text);
-	message_failed(e, reply->num, listing_message(&e->listing, reply->num)->failures > 0, &why);
-	remember_failure(e, reply->num, (uint64_t)time(NULL));
+	message_failed(e, reply->num, &why, (uint64_t)time(NULL));
 }
 
 /* QUIT was answered: now, and not before, the server has deleted (RFC 1939 section 6).  -ERR says
@@ -418,7 +412,7 @@ static int answer(struct errand *e, struct error *err)
 		}
 		error_set(&why, ERR_TEMP, "%sthe server does not delete it: %s",
 		          listing_is_unread(message) ? "" : "it is delivered, but ", reply.text);
-		message_failed(e, reply.num, false, &why);
+		tell_failure(e, reply.num, false, &why);
 		return 0;
 	default:
 		return take_farewell(e, &reply, err);
@@ -479,18 +473,6 @@ static int tick_off(struct errand *e, const struct error *why, bool theirs, stru
 	return rc;
 }
 
-/* An MDA may get a message again, after a crash or after it failed; it is told which time it is. */
-static int count_attempts(struct errand *e, struct error *err)
-{
-	for (size_t i = 0; i < e->held; i++) {
-		struct spool *spool = &e->group[i];
-
-		if (seen_attempt(e->f->seen, spool->uid, spool->octets, &spool->attempt, err) == -1)
-			return -1;
-	}
-	return 0;
-}
-
 /* What became of an MDA's message is written at once, so that no death of ours makes us hand it out
  * again, but synced with that of those behind it: each on its own would double what an MDA costs.
  * A power cut may have us repeat the last of them, as an MDA must bear anyway. */
@@ -518,7 +500,7 @@ static int commit_group(struct errand *e, struct error *err)
 	rc = ops->prepare(e->f->deliver, e->group, e->held, &why);
 	if (rc == 0)
 		rc = ops->intents ? STEP(STEP_INTEND, seen_intend(e->f->seen, e->group, e->held, &why))
-		                  : count_attempts(e, &why);
+		                  : seen_attempt(e->f->seen, e->group, e->held, &why);
 	if (rc == 0) {
 		rc = ops->publish(e->f->deliver, e->group, e->held, &why);
 		if (record_fates(e, err) == -1) {

@@ -98,17 +98,33 @@ static ssize_t receive(int end, struct msghdr *msg)
 	return n;
 }
 
+void link_tell(int end, const struct event *event)
+{
+	struct error ignored;
+
+	link_send(end, event, -1, &ignored);
+}
+
+void link_failed(int end, uint32_t num, struct wire_span uid, bool told, const struct error *why)
+{
+	struct event event = {.kind = EVENT_FAILED, .error = why->kind, .num = num,
+	                      .level = told ? NOTE_INFO : NOTE_WARN};
+
+	snprintf(event.text, sizeof event.text, "%.*s\n%s", (int)uid.len, uid.len > 0 ? uid.p : "",
+	         why->text);
+	link_tell(end, &event);
+}
+
 void link_line(int end, const char *label, const char *fmt, ...)
 {
 	struct event event = {.kind = EVENT_LINE};
-	struct error ignored;
 	int n = snprintf(event.text, sizeof event.text, "%.200s%s", label, label[0] ? ": " : "");
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(event.text + n, sizeof event.text - (size_t)n, fmt, ap);
 	va_end(ap);
-	link_send(end, &event, -1, &ignored);
+	link_tell(end, &event);
 }
 
 int link_take(int end, struct event *event, int *fd, struct error *err)

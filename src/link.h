@@ -12,6 +12,7 @@
 #define LINK_H
 
 #include "base.h"
+#include "wire.h"
 
 #define LINK_TEXT 1600
 
@@ -55,8 +56,14 @@ int link_pair(int ends[2], struct error *err);
  * EVENT_ALIVE without num, which are dropped when there is none.  -1: the other side is gone. */
 int link_send(int end, const struct event *event, int fd, struct error *err);
 
+/* Sends an event from a worker that goes on whether anybody listens or not. */
+void link_tell(int end, const struct event *event);
+
+/* Sends an EVENT_FAILED.  told: an earlier run has said so. */
+void link_failed(int end, uint32_t num, struct wire_span uid, bool told, const struct error *why);
+
 /* Sends an EVENT_LINE: "label: text", or the text alone where label is "".  What does not fit is
- * cut.  Whether anybody listens makes no difference. */
+ * cut. */
 void link_line(int end, const char *label, const char *fmt, ...) PRINTF(3, 4);
 
 /* Takes one event: 1, 0 when the other side has closed, -1 on error or nonsense.  *fd is the

@@ -365,13 +365,16 @@ int seen_pause(struct seen *seen, uint64_t pause, uint64_t now, struct error *er
 	return unsynced(seen, err);
 }
 
-int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *attempt,
-                 struct error *err)
+int seen_attempt(struct seen *seen, struct spool *spools, size_t n, struct error *err)
 {
-	*attempt = tries_given(&seen->memory.tries, uid, octets) + 1;
-	if (uid.len == 0)
-		return 0;
-	happen(seen, (struct record){.tag = 'T', .uid = uid, .octets = octets, .num = *attempt});
+	for (size_t i = 0; i < n; i++) {
+		struct spool *spool = &spools[i];
+
+		spool->attempt = tries_given(&seen->memory.tries, spool->uid, spool->octets) + 1;
+		if (spool->uid.len > 0)
+			happen(seen, (struct record){.tag = 'T', .uid = spool->uid,
+			                             .octets = spool->octets, .num = spool->attempt});
+	}
 	return journal_write(&seen->journal, err);
 }
 

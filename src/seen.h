@@ -101,10 +101,9 @@ int seen_refused(struct seen *seen, const char *mark, uint64_t now, struct error
 int seen_admitted(struct seen *seen, struct error *err);
 int seen_pause(struct seen *seen, uint64_t pause, uint64_t now, struct error *err);
 
-/* An MDA is about to be given this message: *attempt is which time that is, from 1.  Not synced:
- * after a power cut the count may be low. */
-int seen_attempt(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t *attempt,
-                 struct error *err);
+/* An MDA is about to be given these: sets attempt of each, the so many-th time, from 1.  Not
+ * synced: after a power cut the count may be low. */
+int seen_attempt(struct seen *seen, struct spool *spools, size_t n, struct error *err);
 
 /* This message could not be brought home.  since: wall clock, s; 0 where nobody knows whether it
  * was the message's fault.  Forgotten once it is delivered or no longer listed.  Not synced. */

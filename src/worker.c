@@ -74,18 +74,16 @@ static int note_link = -1;
 static void send_note(enum note_level level, const char *text)
 {
 	struct event event = {.kind = EVENT_NOTE, .level = level};
-	struct error ignored;
 
 	text_copy(event.text, sizeof event.text, text);
-	link_send(note_link, &event, -1, &ignored);
+	link_tell(note_link, &event);
 }
 
 static void send_alive(void *arg)
 {
 	const struct worker *w = arg;
-	struct error ignored;
 
-	link_send(w->link, &(struct event){.kind = EVENT_ALIVE}, -1, &ignored);
+	link_tell(w->link, &(struct event){.kind = EVENT_ALIVE});
 }
 
 char *worker_state_dir(const char *account)
@@ -157,13 +155,12 @@ static int wait_turn(struct worker *w, struct error *err)
 static char *ask_password(const struct worker *w, struct error *err)
 {
 	struct event event = {.kind = EVENT_ASKING, .num = secret_may_change(&w->account->login)};
-	struct error ignored;
 	char *password;
 
-	link_send(w->link, &event, -1, &ignored);
+	link_tell(w->link, &event);
 	password = secret_get(&w->account->login, err);
 	event.num = 0;
-	link_send(w->link, &event, -1, &ignored);
+	link_tell(w->link, &event);
 	return password;
 }
 
@@ -264,7 +261,7 @@ static int run_session(struct worker *w, enum session kind, bool lock_step, bool
 		warn_of_end(w);
 	if (rc == 0)
 		rc = kind == SESSION_LOOK ? look_around(w, &pop3, err) : fetch_run(&fetch, err);
-	note(NOTE_INFO, "the session took %lu round trip%s to the server", w->conn.flights,
+	note(NOTE_INFO, "waited for the server %lu time%s", w->conn.flights,
 	     w->conn.flights == 1 ? "" : "s");
 	*was_ahead = pop3_was_ahead(&pop3);
 	w->refused = pop3.refused;
@@ -435,12 +432,11 @@ static void say_last_words(const struct worker *w, const struct error *err, enum
                            const char *text)
 {
 	struct event event;
-	struct error ignored;
 
 	if (err != NULL) {
 		event = (struct event){.kind = EVENT_ERROR, .error = err->kind, .level = level};
 		text_copy(event.text, sizeof event.text, text);
-		link_send(w->link, &event, -1, &ignored);
+		link_tell(w->link, &event);
 	}
 	event = (struct event){
 		.kind = EVENT_DONE,
@@ -450,7 +446,7 @@ static void say_last_words(const struct worker *w, const struct error *err, enum
 		.deleted = w->tally.deleted,
 		.failed = w->tally.failed,
 	};
-	link_send(w->link, &event, -1, &ignored);
+	link_tell(w->link, &event);
 }
 
 int worker_main(const struct account *account, int link)

@@ -157,6 +157,7 @@ static void check_rest(struct model *m, struct seen *seen)
 {
 	struct error err = {0};
 	uint64_t times, since;
+	struct spool spool;
 
 	for (size_t i = 0; i < m->nlarge; i++)
 		CHECK(seen_large(seen, m->large[i].uid, m->large[i].octets) == m->large[i].num);
@@ -168,8 +169,8 @@ static void check_rest(struct model *m, struct seen *seen)
 			times = seen_failures(seen, tries->uid, tries->octets, &since);
 			CHECK(times == tries->num && since == tries->since);
 		} else {
-			CHECK(seen_attempt(seen, tries->uid, tries->octets, &times, &err) == 0);
-			CHECK(times == tries->num + 1);
+			spool = (struct spool){.uid = tries->uid, .octets = tries->octets};
+			CHECK(seen_attempt(seen, &spool, 1, &err) == 0 && spool.attempt == tries->num + 1);
 		}
 	}
 }
@@ -390,8 +391,8 @@ static void learn(struct model *m, struct seen *seen, unsigned fates)
 	struct record r = {.tag = fates & 2 ? 'T' : 'X', .num = 1, .uid = {"first", 5}, .octets = 7,
 	                   .since = fates & 8 ? NOW : 0};
 	struct model_tries *tries = model_tries(m, r.tag, r.uid, r.octets);
+	struct spool spool = {.uid = r.uid, .octets = r.octets};
 	struct error err = {0};
-	uint64_t attempt = 0;
 	bool broke = fates & 4;
 
 	if (tries != NULL && tries->num == UINT32_MAX - 1)
@@ -401,7 +402,7 @@ static void learn(struct model *m, struct seen *seen, unsigned fates)
 	if (r.tag == 'X')
 		CHECK(seen_failed(seen, r.uid, r.octets, r.since, &err) == 0);
 	else
-		CHECK(seen_attempt(seen, r.uid, r.octets, &attempt, &err) == 0 && attempt == r.num);
+		CHECK(seen_attempt(seen, &spool, 1, &err) == 0 && spool.attempt == r.num);
 	CHECK(model_apply(m, &r));
 	if (fates & 64) {
 		r = (struct record){.tag = 'O', .num = 1, .uid = {"first", 5}, .octets = 7};

@@ -230,16 +230,17 @@ static void test_gone_and_missing(void)
 static void test_failures(void)
 {
 	struct seen *seen = fresh();
-	uint64_t since, attempt;
+	struct spool b = {.uid = span("b"), .octets = 10};
+	uint64_t since;
 
 	EQUAL(seen_failures(seen, span("a"), 10, &since), 0, "it never failed");
 	seen_failed(seen, span("a"), 10, 5 * DAY, &err);
 	seen_failed(seen, span("a"), 10, 6 * DAY, &err);
 	seen_failed(seen, span("b"), 10, 0, &err);
 	seen_failed(seen, span(""), 10, 9, &err);
-	seen_attempt(seen, span("b"), 10, &attempt, &err);
-	seen_attempt(seen, span("b"), 10, &attempt, &err);
-	EQUAL(attempt, 2, "the second attempt");
+	seen_attempt(seen, &b, 1, &err);
+	seen_attempt(seen, &b, 1, &err);
+	EQUAL(b.attempt, 2, "the second attempt");
 	for (int again = 0; again < 3; again++) {
 		seen_take_begin(seen);
 		EQUAL(seen_failures(seen, span("a"), 10, &since), 2, "twice");
@@ -252,8 +253,8 @@ static void test_failures(void)
 		seen_close(&seen, false);
 		seen = open_seen(dir);
 	}
-	seen_attempt(seen, span("b"), 10, &attempt, &err);
-	EQUAL(attempt, 1, "its attempts, too");
+	seen_attempt(seen, &b, 1, &err);
+	EQUAL(b.attempt, 1, "its attempts, too");
 	add(seen, "a", 10, 1);
 	EQUAL(seen_failures(seen, span("a"), 10, &since), 0, "delivered, and forgotten");
 	seen_close(&seen, true);
