@@ -23,6 +23,7 @@
 #include <strings.h>
 
 #define UNKNOWN "\xef\xbf\xbd" /* U+FFFD stands for what makes no sense */
+#define DOTS "..."             /* stands for what is cut */
 
 static const char *const charsets[] = {
 	"big5", "euc-jp", "euc-kr", "gb18030", "gb2312", "gbk", "iso-2022-jp", "iso-8859-2",
@@ -71,9 +72,23 @@ static size_t is_named(const char *line, size_t len, const char *name)
 	return n < len && line[n] == ':' ? n + 1 : 0;
 }
 
-/* Adds a line of a value without the blanks around it; one blank joins it with those before. */
-static void add_line(struct str *value, const char *line, size_t len)
+/* Where a line is to be cut: within its first bytes, and not within a character, for text that ends
+ * in half of one would not be taken for UTF-8. */
+static size_t cut_at(const char *line, size_t bytes)
 {
+	size_t at = bytes;
+
+	while (at > 0 && bytes - at < 3 && ((unsigned char)line[at] & 0xc0) == 0x80)
+		at--;
+	return at;
+}
+
+/* Adds a line of a value without the blanks around it; one blank joins it with those before, and
+ * room is left for that one and the dots of the next.  false: it is cut, and is the last. */
+static bool add_line(struct str *value, const char *line, size_t len)
+{
+	size_t room;
+
 	while (len > 0 && is_blank(*line)) {
 		line++;
 		len--;
@@ -82,7 +97,12 @@ static void add_line(struct str *value, const char *line, size_t len)
 		len--;
 	if (value->len > 0 && len > 0)
 		str_puts(value, " ");
-	str_add(value, line, len < HEADER_MAX ? len : HEADER_MAX / 2);
+	room = value->max - value->len;
+	room = room > sizeof DOTS ? room - sizeof DOTS : 0;
+	str_add(value, line, len <= room ? len : cut_at(line, room));
+	if (len > room)
+		str_puts(value, DOTS);
+	return len <= room;
 }
 
 bool header_field(const char *head, size_t len, const char *name, struct str *value)
@@ -102,9 +122,9 @@ bool header_field(const char *head, size_t len, const char *name, struct str *va
 		if (found && !is_blank(*line))
 			break;
 		skip = found ? 0 : is_named(line, n, name);
-		if (found || skip > 0)
-			add_line(value, line + skip, n - skip);
 		found = found || skip > 0;
+		if (found && !add_line(value, line + skip, n - skip))
+			break;
 	}
 	return found;
 }

@@ -11,7 +11,7 @@
 
 #include "base.h"
 
-/* Longer values are cut. */
+/* Longer values are cut, and end in "...". */
 #define HEADER_MAX 4096u
 
 /* Puts the value of the first such field of a head (LF lines) into value, unfolded and trimmed.

@@ -47,6 +47,44 @@ static void test_fields(void)
 	}
 }
 
+/* What is too long is cut between two characters, and says so; nothing comes behind the cut. */
+static void test_long(void)
+{
+	for (size_t shift = 0; shift < 4; shift++) {
+		struct str head = {.max = 3 * HEADER_MAX}, value = {.max = HEADER_MAX};
+		struct str text = {.max = 4 * HEADER_MAX};
+
+		str_printf(&head, "Subject: %.*s", (int)shift, "abc");
+		while (head.len < 2 * HEADER_MAX)
+			str_puts(&head, "\u8a9e");
+		str_puts(&head, "\n behind\n\n");
+		OK(header_field(head.s, head.len, "Subject", &value), "long: found");
+		OK(value.len > HEADER_MAX - 10, "long: what has room is there");
+		header_decode(value.s, value.len, &text);
+		SAME(text.s, value.s, "long: it is UTF-8 as before");
+		SAME(value.s + value.len - 6, "\u8a9e...", "long: its end");
+		str_free(&head);
+		str_free(&value);
+		str_free(&text);
+	}
+}
+
+/* The same where it is folded: no line is left out while a later one is there. */
+static void test_long_folded(void)
+{
+	struct str head = {.max = 5 * HEADER_MAX}, value = {.max = HEADER_MAX};
+
+	str_puts(&head, "Subject:");
+	for (int line = 0; line < 100; line++)
+		str_printf(&head, " %0*d\n", line % 2 ? 3 : 100, line);
+	str_puts(&head, "\n");
+	OK(header_field(head.s, head.len, "Subject", &value), "long and folded: found");
+	OK(value.len > HEADER_MAX - 10 && value.len <= HEADER_MAX, "long and folded: it is cut");
+	SAME(value.s + value.len - 3, "...", "long and folded: nothing stands behind the cut");
+	str_free(&head);
+	str_free(&value);
+}
+
 /* -- words -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -188,6 +226,8 @@ static void test_bounds(void)
 int main(void)
 {
 	test_fields();
+	test_long();
+	test_long_folded();
 	test_words();
 	test_columns();
 	test_bounds();
