@@ -217,6 +217,12 @@ static const char *verdict_of(const struct sight *s, const struct message *messa
 	return s->l->account->policy.keep > 0 ? "fetch" : "fetch and delete";
 }
 
+/* --dry-run does not run the filter. */
+static const char *reason_of(const struct message *message)
+{
+	return message->sift ? "the filter decides" : plan_why_text(message->why);
+}
+
 static void send_object(const struct sight *s, struct json *json)
 {
 	json_end(json);
@@ -240,7 +246,7 @@ static void add_state(const struct sight *s, const struct message *message, stru
 	uint64_t keep = s->l->account->policy.keep, since;
 
 	json_text(json, "action", verdict_of(s, message));
-	json_text(json, "reason", plan_why_text(message->why));
+	json_text(json, "reason", reason_of(message));
 	if (message->since > 0)
 		json_number(json, "delivered", message->since);
 	if (message->why == WHY_KEPT && keep < INT64_MAX - message->since)
@@ -419,7 +425,7 @@ static void explain(const struct sight *s)
 
 		say(s, "%*lu  %7s  %-16s  %-14s  %s", s->digits, (unsigned long)num,
 		    message->listed ? weigh(size, message->octets) : "?", verdict_of(s, message),
-		    message->sift ? "the filter decides" : plan_why_text(message->why),
+		    reason_of(message),
 		    id.len > 0 ? printable(uid, sizeof uid, id.p, id.len) : "(no UID)");
 	}
 }

@@ -91,6 +91,12 @@ ok 'list: a long subject is cut, and the object whole' grep -qE '(\\u202e)+\.\.\
 json --dry-run work
 same 'dry run: what would be done' "$(get "$work/json" message action | grep -cx fetch)" 43
 same 'dry run: why' "$(get "$work/json" message reason | sort -u)" new
+json --dry-run work -o filter=true
+same 'dry run: why, with a filter' "$(get "$work/json" message reason | sort -u)" \
+	'the filter decides'
+mailhaul -f "$work/config" --dry-run work -o filter=true > "$work/text"
+same 'dry run: why, with a filter, as in the text' \
+	"$(grep -c '  the filter decides  ' "$work/text")" 43
 json --check work
 same 'check: mail waits' "$status $(get "$work/json" account new)" '0 43'
 
