@@ -244,7 +244,12 @@ static void put_all(const struct teller *t, const struct tale *tale, const struc
 	add_moment(&json, "next_delete", t->next);
 	json_number(&json, "logins_refused", tale->memory.login.refused);
 	json_bool(&json, "damaged", tale->damaged);
-	json_bool(&json, "under_way", tale->memory.intents.count > 0);
+	json_bool(&json, "under_way", tale->locked);
+	json_bool(&json, "interrupted", !tale->locked && !intents_settled(&tale->memory.intents));
+	if (h->row > 0) {
+		add_moment(&json, "failing_since", h->since);
+		json_bool(&json, "told", h->told != HISTORY_NOT_YET);
+	}
 	add_moment(&json, "last_error", h->bad_at);
 	if (h->bad_at > 0)
 		json_text(&json, "error", h->why);
