@@ -84,10 +84,11 @@ static size_t cut_at(const char *line, size_t bytes)
 }
 
 /* Adds a line of a value without the blanks around it; one blank joins it with those before, and
- * room is left for that one and the dots of the next.  false: it is cut, and is the last. */
+ * room is left for that one and the dots of the next.  A tab within is a blank like any other.
+ * false: it is cut, and is the last. */
 static bool add_line(struct str *value, const char *line, size_t len)
 {
-	size_t room;
+	size_t room, at = value->len;
 
 	while (len > 0 && is_blank(*line)) {
 		line++;
@@ -102,6 +103,9 @@ static bool add_line(struct str *value, const char *line, size_t len)
 	str_add(value, line, len <= room ? len : cut_at(line, room));
 	if (len > room)
 		str_puts(value, DOTS);
+	for (; at < value->len; at++)
+		if (value->s[at] == '\t')
+			value->s[at] = ' ';
 	return len <= room;
 }
 

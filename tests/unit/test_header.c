@@ -21,6 +21,7 @@ static const struct {
 	{"the first counts", "A: 1\nSubject: a\nSubject: b\n\n", "a"},
 	{"folded", "Subject: a\n  b\n\tc\nX: d\n\n", "a b c"},
 	{"folded from the start", "Subject:\n a\n\n", "a"},
+	{"a tab within", "Subject:\ta\tb\t\n\n", "a b"},
 	{"a CR before the LF", "Subject: a\r\n b\r\n\r\n", "a b"},
 	{"empty", "Subject:\n\n", ""},
 	{"not in the body", "X: y\n\nSubject: a\n", NULL},
