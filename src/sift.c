@@ -22,6 +22,8 @@
 #include "mda.h"
 #include "request.h"
 
+#define MOST_TOLD 10 /* large messages, before the others are only counted */
+
 int sift_check(const struct policy *policy, struct error *err)
 {
 	char **words;
@@ -47,28 +49,45 @@ int sift_check_server(const struct pop3 *pop3, const struct policy *policy, stru
 	                 policy->filter != NULL ? "let the MDA decide" : "say leave or delete");
 }
 
+static void tell_large(const struct listing *listing, uint32_t num, const struct policy *policy)
+{
+	const struct message *message = &listing->messages[num - 1];
+	struct wire_span uid = listing_uid(listing, message);
+	char shown[80] = "none";
+
+	if (uid.len > 0)
+		printable(shown, sizeof shown, uid.p, uid.len);
+	note(NOTE_WARN, "message %lu (uid %s) has %" PRIu64 " octets, and max_size is %" PRIu64 ": %s",
+	     (unsigned long)num, shown, message->octets, policy->max_size,
+	     message->act == ACT_DELETE ? "it is deleted without being fetched"
+	                                : "it stays on the server");
+}
+
 int sift_tell_large(const struct listing *listing, struct seen *seen, const struct policy *policy,
                     struct error *err)
 {
+	unsigned long told = 0;
+
 	for (uint32_t num = 1; num <= listing->count; num++) {
 		const struct message *message = listing_message(listing, num);
 		struct wire_span uid = listing_uid(listing, message);
-		char shown[80] = "none";
 
 		if (message->why != WHY_TOO_BIG || message->act == ACT_FETCH)
 			continue;
-		if (message->act == ACT_LEAVE && seen_large(seen, uid, message->octets) != LARGE_NEW)
+		if (message->act == ACT_DELETE) {
+			tell_large(listing, num, policy);
 			continue;
-		if (uid.len > 0)
-			printable(shown, sizeof shown, uid.p, uid.len);
-		note(NOTE_WARN, "message %lu (uid %s) has %" PRIu64 " octets, and max_size is %" PRIu64
-		     ": %s", (unsigned long)num, shown, message->octets, policy->max_size,
-		     message->act == ACT_DELETE ? "it is deleted without being fetched"
-		                                : "it stays on the server");
-		if (message->act == ACT_LEAVE &&
-		    seen_told_large(seen, uid, message->octets, err) == -1)
+		}
+		if (seen_large(seen, uid, message->octets) != LARGE_NEW)
+			continue;
+		if (told++ < MOST_TOLD)
+			tell_large(listing, num, policy);
+		if (seen_told_large(seen, uid, message->octets, err) == -1)
 			return -1;
 	}
+	if (told > MOST_TOLD)
+		note(NOTE_WARN, "%lu more messages are above max_size: they stay on the server, too",
+		     told - MOST_TOLD);
 	return 0;
 }
 
