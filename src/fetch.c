@@ -234,6 +234,7 @@ static void suspect(const struct errand *e, uint32_t num, const struct error *wh
 static int broke_off(const struct errand *e, uint32_t num, struct error *err)
 {
 	e->f->tally->failed++;
+	e->f->tally->unsafe = true;
 	suspect(e, num, err);
 	return error_wrap(err, "message %lu", (unsigned long)num);
 }
@@ -248,7 +249,7 @@ static int failed_here(struct errand *e, uint32_t num, unsigned *in_row, const c
 	message_failed(e, num, why, excused ? 0 : (uint64_t)time(NULL));
 	if (++*in_row < MOST_IN_ROW)
 		return 0;
-	e->f->tally->stuck = true;
+	e->f->tally->stuck = e->f->tally->unsafe = true;
 	return error_set(err, why->kind, "%d %s failed one after another, and no more were tried; the "
 	                 "mail is on the server; the last: %s", MOST_IN_ROW, what, why->text);
 }
@@ -293,10 +294,8 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 	rc = spool_body(e, e->f->deliver, spool, &why, err);
 	if (rc == -1 || why.kind != ERR_NONE)
 		deliver_drop(e->f->deliver, spool);
-	if (rc == -1) {
-		e->f->tally->unsafe = true;
+	if (rc == -1)
 		return broke_off(e, num, err);
-	}
 	if (why.kind != ERR_NONE)
 		return delivery_failed(e, num, &why, err);
 	if (seen_recall(e->f->seen, spool, &since)) {
@@ -329,7 +328,7 @@ static int take_header(struct errand *e, uint32_t num, struct error *err)
 	if (why.one_message)
 		return failed_here(e, num, &e->sifts_in_row, "runs of the filter", &why, err);
 	if (why.kind != ERR_NONE) {
-		e->f->tally->stuck = true;
+		e->f->tally->stuck = e->f->tally->unsafe = true;
 		*err = why;
 		return -1;
 	}

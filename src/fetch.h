@@ -21,7 +21,8 @@ struct fetch_tally {
 	uint64_t failed;         /* could not be fetched or delivered; still on the server */
 	uint64_t due;            /* delivered, to be deleted, and not confirmed */
 	bool stuck;              /* it is of no use to go on in this run: nothing can be put away */
-	bool unsafe;             /* RETRed something that is not safe: the session may not QUIT */
+	bool unsafe;             /* RETRed something that is not safe, or cannot go on: the session may
+	                          * not QUIT, and its deletes are for another one */
 };
 
 /* One errand.  All foreign; the session is started, the destination open. */
