@@ -94,7 +94,7 @@ static void tell_progress(struct errand *e)
 }
 
 /* The journal remembers it, so that it cannot keep the others from coming, run after run.  since:
- * 0 where it may not have been the message's fault: it comes last, but need not wait. */
+ * as seen_failed has it. */
 static void remember_failure(const struct errand *e, uint32_t num, uint64_t since)
 {
 	const struct message *message = listing_message(&e->listing, num);
@@ -115,7 +115,7 @@ static void tell_failure(struct errand *e, uint32_t num, bool told, const struct
 
 static void message_failed(struct errand *e, uint32_t num, const struct error *why, uint64_t since)
 {
-	tell_failure(e, num, listing_message(&e->listing, num)->failures > 0, why);
+	tell_failure(e, num, listing_message(&e->listing, num)->told, why);
 	remember_failure(e, num, since);
 }
 
@@ -246,7 +246,7 @@ static int failed_here(struct errand *e, uint32_t num, unsigned *in_row, const c
 {
 	bool excused = error_is_transient(why->kind) || *in_row > 0; /* others fail as well */
 
-	message_failed(e, num, why, excused ? 0 : (uint64_t)time(NULL));
+	message_failed(e, num, why, excused ? SEEN_EXCUSED : (uint64_t)time(NULL));
 	if (++*in_row < MOST_IN_ROW)
 		return 0;
 	e->f->tally->stuck = e->f->tally->unsafe = true;

@@ -45,6 +45,7 @@ struct message {
 	bool last;          /* it failed before: it is fetched after the others */
 	bool part;          /* FETCH: the header alone */
 	bool sift;          /* FETCH: if the filter takes it */
+	bool told;          /* that it failed before */
 	uint64_t since;     /* wall clock of its delivery in s, where it is known */
 };
 

@@ -122,8 +122,9 @@ static void hesitate(struct message *message, struct wire_span uid, struct seen 
 	uint64_t since, times = seen_failures(seen, uid, message->octets, &since);
 
 	message->failures = (uint32_t)times; /* the journal's numbers are that small */
-	message->last = message->failures > 1 || since > 0; /* once it may have been the network */
-	if (message->act == ACT_FETCH && !policy->retry && since > 0 && since <= now &&
+	message->told = since > 0;
+	message->last = message->failures > 1 || since > SEEN_EXCUSED; /* once may be the network */
+	if (message->act == ACT_FETCH && !policy->retry && since > SEEN_EXCUSED && since <= now &&
 	    now - since < plan_pause(message->failures))
 		decide(message, ACT_LEAVE, WHY_FAILED);
 }

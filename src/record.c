@@ -21,8 +21,9 @@
  *     F NUM                            entry NUM is forgotten
  *     B NUM SINCE                      pipelining broke NUM times in a row; 0: it works again
  *     T UID OCTETS NUM                 an MDA was given this message NUM times; 0: forget it
- *     X UID OCTETS NUM SINCE           it failed NUM times, last at SINCE (0: perhaps by no
- *                                      fault of its own); NUM 0: forget it
+ *     X UID OCTETS NUM SINCE           it failed NUM times, last at SINCE (perhaps by no fault
+ *                                      of its own: 0 where the session ended in it, 1 where the
+ *                                      user was told); NUM 0: forget it
  *     O UID OCTETS NUM SINCE MISSING   it is too large to be fetched: 1: the user knows, 2: its
  *                                      header is delivered, with the fingerprint SINCE; MISSING as
  *                                      for entries; NUM 0: forget it

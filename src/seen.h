@@ -105,8 +105,10 @@ int seen_pause(struct seen *seen, uint64_t pause, uint64_t now, struct error *er
  * synced: after a power cut the count may be low. */
 int seen_attempt(struct seen *seen, struct spool *spools, size_t n, struct error *err);
 
-/* This message could not be brought home.  since: wall clock, s; 0 where nobody knows whether it
- * was the message's fault.  Forgotten once it is delivered or no longer listed.  Not synced. */
+/* This message could not be brought home.  since: wall clock, s.  Where nobody knows whether it was
+ * the message's fault it comes last, but need not wait: SEEN_EXCUSED, or 0 where the session ended
+ * in it, and nobody was told of the message itself.  Forgotten once it is delivered or no longer listed.  Not synced. */
+#define SEEN_EXCUSED 1
 int seen_failed(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t since,
                 struct error *err);
 
