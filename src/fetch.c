@@ -93,8 +93,7 @@ static void tell_progress(struct errand *e)
 	                                      .num = e->f->tally->fetched + e->held});
 }
 
-/* The journal remembers it, so that it cannot keep the others from coming, run after run.  since:
- * as seen_failed has it. */
+/* The journal remembers it, so that it cannot keep the others from coming.  since: see seen.h. */
 static void remember_failure(const struct errand *e, uint32_t num, uint64_t since)
 {
 	const struct message *message = listing_message(&e->listing, num);
@@ -188,7 +187,7 @@ static int ask(struct errand *e, struct error *err)
 			               message->octets, err);
 			order_asked(&e->order);
 			e->asked++;
-		} else if (!may_quit(e) || (rc = seen_sync(e->f->seen, err)) == -1) {
+		} else if (!may_quit(e) || (rc = plan_seal(&e->listing, e->f->seen, err)) == -1) {
 			break;
 		} else if (e->due.at < e->due.n) {
 			rc = pop3_send(pop3, POP3_DELE, e->due.num[e->due.at++], 0, err);
@@ -267,7 +266,8 @@ static void known_again(struct errand *e, const struct spool *spool, uint64_t si
 {
 	note(NOTE_INFO, "message %lu was delivered before: its UID stands for the same text still",
 	     (unsigned long)spool->num);
-	if (!spool->part && plan_is_over(since, &e->f->account->policy, (uint64_t)time(NULL)))
+	if (plan_is_done(listing_message(&e->listing, spool->num), since, &e->f->account->policy,
+	                 (uint64_t)time(NULL)))
 		numbers_add(&e->due, spool->num);
 	else
 		e->f->tally->kept++;
@@ -287,7 +287,7 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 {
 	struct spool *spool = &e->group[e->held];
 	struct error why = {0};
-	uint64_t since;
+	uint64_t since = 0;
 	int rc;
 
 	*spool = begin_spool(e, num);
@@ -353,8 +353,7 @@ static void message_refused(struct errand *e, const struct pop3_reply *reply)
 	message_failed(e, reply->num, &why, (uint64_t)time(NULL));
 }
 
-/* QUIT was answered: now, and not before, the server has deleted (RFC 1939 section 6).  -ERR says
- * that some were not; the next listing shows which. */
+/* QUIT was answered: now, and not before, the server has deleted.  -ERR: not all of it. */
 static int take_farewell(struct errand *e, const struct pop3_reply *reply, struct error *err)
 {
 	e->over = true;
@@ -443,6 +442,7 @@ static bool is_theirs(const struct errand *e, const struct error *why)
 static int tick_off(struct errand *e, const struct error *why, bool theirs, struct error *err)
 {
 	const struct fetch *f = e->f;
+	uint64_t now = (uint64_t)time(NULL);
 	bool together = e->held > 1;
 	int rc = 0;
 
@@ -453,7 +453,8 @@ static int tick_off(struct errand *e, const struct error *why, bool theirs, stru
 			e->in_row = 0;
 			f->tally->fetched++;
 			f->tally->bytes += spool->size;
-			if (f->account->policy.keep == 0 && !spool->part)
+			if (plan_is_done(listing_message(&e->listing, spool->num), now, &f->account->policy,
+			                 now))
 				numbers_add(&e->due, spool->num);
 			continue;
 		}

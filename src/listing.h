@@ -56,6 +56,7 @@ struct listing {
 	struct str uids;
 	uint32_t bad;             /* lines passed over */
 	bool no_uidl;             /* the server refused UIDL */
+	bool sealed;              /* by plan_seal */
 };
 
 /* Makes room for count messages.  A zeroed listing is valid and freeable. */

@@ -13,8 +13,8 @@
  * A known UID with another size is fetched again, too; what was delivered before is known by its
  * text (mark.h) and is not delivered a second time.
  *
- * Nothing here fails, reads or writes.  An entry whose message is fetched again is marked
- * outdated, and seen.c forgets it in time.  Each pass is linear.
+ * But for plan_seal nothing here fails, reads or writes.  An entry whose message is fetched again
+ * is marked outdated, and seen.c forgets it in time.  Each pass is linear.
  */
 #include "config.h"
 
@@ -25,18 +25,28 @@
 #include <string.h>
 
 /* Without `keep` an entry only waits for its message to go.  If a whole listing lacked it, it went,
- * and what has its UID and size now is another message. */
+ * and what has its UID and size now is another message.  If it had a twin, this may be that. */
 static bool is_gone(const struct seen_entry *entry, const struct policy *policy)
 {
-	return policy->keep == 0 && entry->missing > 0;
+	return entry->missing > 0 && (policy->keep == 0 || (policy->keep != KEEP_FOREVER &&
+	                                                     entry->missing == UIDSET_TWIN));
 }
 
 /* A delivery in the future (the clock was set back) is of this moment. */
-bool plan_is_over(uint64_t since, const struct policy *policy, uint64_t now)
+static bool is_over(uint64_t since, const struct policy *policy, uint64_t now)
 {
 	uint64_t age = now > since ? now - since : 0;
 
 	return policy->keep != KEEP_FOREVER && age >= policy->keep;
+}
+
+bool plan_is_done(struct message *message, uint64_t since, const struct policy *policy,
+                  uint64_t now)
+{
+	if (message->part)
+		return false;
+	message->since = since;
+	return is_over(since, policy, now);
 }
 
 /* The entry for exactly this message; NULL: none, and why says if there was an old one.  The size
@@ -83,7 +93,7 @@ static void judge_known(struct message *message, uint32_t num, struct seen_entry
                         bool exact, enum large_state large, const struct policy *policy,
                         uint64_t now)
 {
-	bool expired = plan_is_over(entry->since, policy, now);
+	bool expired = is_over(entry->since, policy, now);
 	bool resized = !exact && message->octets > 0 && entry->octets > 0;
 
 	message->since = entry->since;
@@ -235,6 +245,20 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 	}
 	judge_nameless(plan, listing, seen, policy, now);
 	free(known);
+}
+
+int plan_seal(struct listing *listing, struct seen *seen, struct error *err)
+{
+	for (uint32_t num = 1; num <= listing->count && !listing->sealed; num++) {
+		const struct message *message = listing_message(listing, num);
+
+		if (message->since == 0)
+			seen_twin(seen, listing_uid(listing, message), message->octets);
+	}
+	if (!listing->sealed)
+		seen_note_twins(seen);
+	listing->sealed = true;
+	return seen_sync(seen, err);
 }
 
 int plan_check_uids(const struct listing *listing, const struct seen *seen, uint64_t now,

@@ -21,8 +21,8 @@ struct plan {
 	uint64_t octets;                               /* of those to fetch */
 };
 
-/* Sets act, why, last, part, sift, told, failures and since of every message of the listing.  now: wall
- * clock, s. */
+/* Sets act, why, last, part, sift, told, failures and since of every message of the listing.  now:
+ * wall clock, s. */
 void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
                const struct policy *policy, uint64_t now);
 
@@ -31,8 +31,15 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 int plan_check_uids(const struct listing *listing, const struct seen *seen, uint64_t now,
                     struct error *err);
 
-/* True where a message that was delivered then (wall clock, s) need not stay any longer. */
-bool plan_is_over(uint64_t since, const struct policy *policy, uint64_t now);
+/* A message was delivered then (wall clock, s), or of what is too large the header.  True where it
+ * need not stay any longer. */
+bool plan_is_done(struct message *message, uint64_t since, const struct policy *policy,
+                  uint64_t now);
+
+/* Before any DELE, when all is fetched that will be: what is recorded outlives a power cut, and
+ * where a message stays undelivered the entries of its UID and size are marked (seen_twin).  Else,
+ * with the answer to QUIT lost, the next session would take it for the one that was deleted. */
+int plan_seal(struct listing *listing, struct seen *seen, struct error *err);
 
 /* "new", "kept", "too big": a word for people. */
 const char *plan_why_text(enum message_why why);

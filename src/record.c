@@ -17,7 +17,8 @@
  *                                      header (then O, NUM 2)
  *     N TOKEN                          it is not: the intent is void
  *     S NUM UID OCTETS SINCE MISSING   entry NUM: delivered without an intent; also the snapshot
- *     M NUM MISSING                    entry NUM is not listed since MISSING; 0: it is back
+ *     M NUM MISSING                    entry NUM is not listed since MISSING; 0: it is back;
+ *                                      1: it had a twin that was not delivered
  *     F NUM                            entry NUM is forgotten
  *     B NUM SINCE                      pipelining broke NUM times in a row; 0: it works again
  *     T UID OCTETS NUM                 an MDA was given this message NUM times; 0: forget it

@@ -415,6 +415,22 @@ bool seen_awaits(const struct seen *seen, uint64_t now)
 	return uidset_lacks(&seen->memory.set, now > FORGET_AFTER ? now - FORGET_AFTER : 0);
 }
 
+void seen_twin(struct seen *seen, struct wire_span uid, uint64_t octets)
+{
+	if (uid.len > 0 && seen->memory.set.live > 0)
+		uidset_contest(&seen->memory.set, uid, octets);
+}
+
+void seen_note_twins(struct seen *seen)
+{
+	for (size_t num = 0; num < seen->memory.set.count; num++) {
+		const struct seen_entry *entry = uidset_at(&seen->memory.set, num);
+
+		if (entry != NULL && entry->contested && entry->missing != UIDSET_TWIN)
+			happen(seen, (struct record){.tag = 'M', .num = num, .missing = UIDSET_TWIN});
+	}
+}
+
 int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err)
 {
 	size_t num;

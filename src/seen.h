@@ -63,6 +63,12 @@ struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t o
 /* True where the listing lacks what it should have: a message without a UID may be that. */
 bool seen_awaits(const struct seen *seen, uint64_t now);
 
+/* A message of the listing that is not delivered: what is recorded of its UID and size is not to be
+ * taken for it when the other one is gone.  seen_note_twins, for them all, makes that a record,
+ * which is to be synced before any DELE. */
+void seen_twin(struct seen *seen, struct wire_span uid, uint64_t octets);
+void seen_note_twins(struct seen *seen);
+
 /* The server said it is deleted (QUIT was answered +OK): forget it.  seen_flush makes it last. */
 int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err);
 
@@ -107,7 +113,8 @@ int seen_attempt(struct seen *seen, struct spool *spools, size_t n, struct error
 
 /* This message could not be brought home.  since: wall clock, s.  Where nobody knows whether it was
  * the message's fault it comes last, but need not wait: SEEN_EXCUSED, or 0 where the session ended
- * in it, and nobody was told of the message itself.  Forgotten once it is delivered or no longer listed.  Not synced. */
+ * in it, and nobody was told of the message itself.  Forgotten once it is delivered or no longer
+ * listed.  Not synced. */
 #define SEEN_EXCUSED 1
 int seen_failed(struct seen *seen, struct wire_span uid, uint64_t octets, uint64_t since,
                 struct error *err);

@@ -198,25 +198,6 @@ static uint32_t *find(struct uidset *set, enum table table, struct wire_span uid
 	return NULL;
 }
 
-/* A message asked for this key, and no entry was left.  Those that are taken all learn it at
- * once, or know it. */
-static void contest(struct uidset *set, struct wire_span uid, uint64_t octets)
-{
-	const uint32_t *link = find(set, TAKEN, uid, octets);
-
-	while (link != NULL && *link > 0) {
-		const struct uidset_slot *slot = &set->slots[*link - 1];
-		struct seen_entry *entry = slot->entry;
-
-		if (entry != NULL && entry->octets == octets && is_entry(entry, uid)) {
-			if (entry->contested)
-				return;
-			entry->contested = true;
-		}
-		link = &slot->next[link_of(TAKEN)];
-	}
-}
-
 /* -- the set ------------------------------------------------------------------------------ */
 
 void uidset_add(struct uidset *set, struct seen_entry *entry)
@@ -279,6 +260,26 @@ void uidset_take_begin(struct uidset *set)
 	drop_tables(set);
 }
 
+/* Those that are taken all learn it at once, or know it. */
+void uidset_contest(struct uidset *set, struct wire_span uid, uint64_t octets)
+{
+	const uint32_t *link;
+
+	need_tables(set);
+	link = find(set, TAKEN, uid, octets);
+	while (link != NULL && *link > 0) {
+		const struct uidset_slot *slot = &set->slots[*link - 1];
+		struct seen_entry *entry = slot->entry;
+
+		if (entry != NULL && entry->octets == octets && is_entry(entry, uid)) {
+			if (entry->contested)
+				return;
+			entry->contested = true;
+		}
+		link = &slot->next[link_of(TAKEN)];
+	}
+}
+
 struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_t octets,
                                bool exact)
 {
@@ -296,7 +297,7 @@ struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_
 	}
 	link = find(set, FREE, uid, octets);
 	if (link == NULL) {
-		contest(set, uid, octets);
+		uidset_contest(set, uid, octets); /* and no entry was left */
 		return NULL;
 	}
 	num = *link - 1;

@@ -14,13 +14,16 @@
 #include "base.h"
 #include "wire.h"
 
+#define UIDSET_TWIN 1
+
 /* A UID that was delivered.  Owned by the set. */
 struct seen_entry {
 	uint64_t octets;  /* by LIST at that time */
 	uint64_t since;   /* wall clock of the delivery, s */
-	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it */
+	uint64_t missing; /* since when no listing has had it, s; 0: the last one had it; or
+	                   * UIDSET_TWIN: another message had its UID and size */
 	bool taken;       /* matched by a message of the present listing, or delivered since it came */
-	bool contested;   /* more messages asked for its UID and size than there are entries */
+	bool contested;   /* more messages have its UID and size than there are entries */
 	bool doubt;       /* set by plan: a message of its UID but of another size is listed, and may be
 	                   * its own: the text will tell */
 	bool outdated;    /* set by plan: its message is another one by now and is fetched again, so
@@ -65,6 +68,9 @@ void uidset_renumber(struct uidset *set);
 void uidset_take_begin(struct uidset *set);
 struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_t octets,
                                bool exact);
+
+/* Makes all taken entries of that UID and size contested: one more message has them. */
+void uidset_contest(struct uidset *set, struct wire_span uid, uint64_t octets);
 
 /* How many entries have a mark. */
 size_t uidset_marked(const struct uidset *set);
