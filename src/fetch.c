@@ -571,7 +571,7 @@ static void rescue(struct errand *e, const struct error *why)
 static int close_books(struct errand *e, int rc, struct error *err)
 {
 	struct error late;
-	bool witness = rc == 0 && listing_is_whole(&e->listing);
+	bool witness = rc == 0 && !e->f->deletes_only && listing_is_whole(&e->listing);
 
 	if (witness && seen_missing(e->f->seen, (uint64_t)time(NULL), err) == -1)
 		return -1;

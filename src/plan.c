@@ -59,7 +59,7 @@ static struct seen_entry *take_exact(struct message *message, struct wire_span u
 	message->why = WHY_NEW;
 	while (message->octets > 0 && (entry = seen_take(seen, uid, message->octets, true)) != NULL &&
 	       is_gone(entry, policy)) {
-		entry->outdated = true;
+		entry->outdated = entry->doubt = entry->gone = true;
 		message->why = WHY_CHANGED;
 	}
 	return entry;

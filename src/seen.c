@@ -260,7 +260,7 @@ static void forget_outdated(struct seen *seen)
 	for (size_t num = 0; num < seen->memory.set.count; num++) {
 		const struct seen_entry *entry = uidset_at(&seen->memory.set, num);
 
-		if (entry != NULL && entry->outdated)
+		if (entry != NULL && entry->outdated && !entry->gone)
 			happen(seen, (struct record){.tag = 'F', .num = num});
 		else if (entry != NULL && entry->doubt && entry->missing == 0)
 			happen(seen, (struct record){.tag = 'M', .num = num,

@@ -255,7 +255,7 @@ void uidset_take_begin(struct uidset *set)
 		struct seen_entry *entry = set->slots[num].entry;
 
 		if (entry != NULL)
-			entry->taken = entry->contested = entry->doubt = entry->outdated = false;
+			entry->taken = entry->contested = entry->doubt = entry->outdated = entry->gone = false;
 	}
 	drop_tables(set);
 }
@@ -352,8 +352,10 @@ const struct seen_entry *uidset_recall(struct uidset *set, struct wire_span uid,
 
 	if (uid.len == 0 || mark == 0)
 		return NULL;
-	if (find_text(set, uid, mark, num))
+	if (find_text(set, uid, mark, num)) {
+		uidset_at(set, *num)->outdated = false; /* it is found here, and not to be retired */
 		return uidset_at(set, *num);
+	}
 	if (set->retired == NULL || !find_text(set->retired, uid, mark, num))
 		return NULL;
 	entry = uidset_at(set->retired, *num);

@@ -28,6 +28,8 @@ struct seen_entry {
 	                   * its own: the text will tell */
 	bool outdated;    /* set by plan: its message is another one by now and is fetched again, so
 	                   * the entry is forgotten before that one's delivery is recorded */
+	bool gone;        /* set by plan with outdated: it was missing, so it never counts, and stays
+	                   * until its text is met, for the session may not come to that */
 	bool part;        /* of an intent: the header alone is delivered, and large.h takes it */
 	uint64_t mark;    /* fingerprint of its text (mark.h); 0: not known */
 	uint16_t uid_len; /* at most WIRE_MAX_UID */

@@ -412,11 +412,15 @@ static void test_replaced(void)
 	struct seen *seen = journal_of(&row);
 	struct listing listing;
 	struct plan plan;
+	char got[8];
 
 	listing_of(&row, &listing);
 	plan_make(&plan, &listing, seen, &policy, NOW);
 	remember(seen, "a", 10, NOW, 7);
-	EQUAL(seen_count(seen), 1, "the entry is replaced too");
+	EQUAL(seen_count(seen), 2, "the entry waits for its text");
+	plan_make(&plan, &listing, seen, &policy, NOW);
+	verdicts(&listing, got);
+	SAME(got, "d", "and does not count: the new one does");
 	listing_free(&listing);
 	seen_close(&seen, true);
 }
