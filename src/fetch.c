@@ -15,7 +15,8 @@
  * RETRed is safe (some servers count RETR and QUIT as "fetched", whatever was DELEd).
  *
  * When anything ends the session early, what is whole is still put away (rescue), and what was
- * delivered but not deleted is deleted by a later session without being fetched again.
+ * delivered but not deleted is deleted by a later session: unfetched where nothing else can be
+ * meant (plan.c), else when its text is known again.
  */
 #include "config.h"
 
@@ -102,8 +103,7 @@ static void remember_failure(const struct errand *e, uint32_t num, uint64_t sinc
 	seen_failed(e->f->seen, listing_uid(&e->listing, message), message->octets, since, &ignored);
 }
 
-/* A message failed: it is on the server still, the others go on.  told: an earlier run has said
- * so, and who was told once knows. */
+/* A message failed, and is still on the server.  told: an earlier run said so; once is enough. */
 static void tell_failure(struct errand *e, uint32_t num, bool told, const struct error *why)
 {
 	struct wire_span uid = listing_uid(&e->listing, listing_message(&e->listing, num));
