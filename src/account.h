@@ -105,6 +105,7 @@ struct account {
 	unsigned line; /* of its section in the file; 0: it has none */
 	bool automatic;
 	bool rebuild; /* a damaged journal is made anew from what can be read */
+	bool wait;    /* for another run of it, instead of leaving at once */
 	bool inspect; /* its server is only looked at: no user, no destination is needed */
 	int look;     /* enum look_mode; no destination is needed */
 	bool json;    /* what is seen is told as objects (json.h) */

@@ -29,7 +29,7 @@ struct flag {
 	const char *name, *arg, *help;
 	const char *key;   /* the account option it sets... */
 	const char *value; /* ...to this; NULL: to its argument */
-	bool json;
+	bool json, wait;
 	enum mode mode;
 };
 
@@ -46,6 +46,7 @@ static const struct flag flags[] = {
 	{'v', "verbose", NULL, "say more, and show the protocol", .mode = MODE_FETCH},
 	{0, "json", NULL, "say everything as objects, one a line, on standard output", .json = true},
 	{'j', "jobs", "N", "fetch so many accounts at a time", .mode = MODE_FETCH},
+	{0, "wait", NULL, "wait for another run of the same account, and do not leave", .wait = true},
 	{0, "rebuild-state", NULL, "make damaged journals anew from what can be read, and fetch",
 	 .mode = MODE_REBUILD},
 	{0, "retry", NULL, "ask at once for messages that failed before", .mode = MODE_RETRY},
@@ -153,6 +154,7 @@ static int take_flag(struct arguments *args, const struct flag *flag, char *arg,
 		return 0;
 	}
 	args->json |= flag->json;
+	args->wait |= flag->wait;
 	switch (flag->letter) {
 	case 'f':
 		args->config = arg;
@@ -167,7 +169,7 @@ static int take_flag(struct arguments *args, const struct flag *flag, char *arg,
 		args->verbose = flag->letter == 'v';
 		return 0;
 	default:
-		return flag->json ? 0 : take_mode(args, flag->mode, err);
+		return flag->json || flag->wait ? 0 : take_mode(args, flag->mode, err);
 	}
 }
 
@@ -296,6 +298,7 @@ static enum look_mode look_of(enum mode mode)
 int arguments_apply(const struct arguments *args, struct account *account, struct error *err)
 {
 	account->rebuild = args->mode == MODE_REBUILD;
+	account->wait = args->wait;
 	account->policy.retry = args->mode == MODE_RETRY;
 	account->inspect = args->mode == MODE_SERVER_INFO;
 	account->look = (int)look_of(args->mode);

@@ -37,7 +37,7 @@ struct setting {
 struct arguments {
 	enum mode mode;
 	const char *config;       /* foreign; NULL: the default */
-	bool quiet, verbose, json;
+	bool quiet, verbose, json, wait;
 	uint64_t jobs;            /* 0: by the configuration */
 	struct setting *settings;
 	size_t setting_count;

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,6 +46,8 @@
 #define LEAST_WINDOW 100  /* messages of a session behind which more may wait */
 #define MOST_WINDOWS 1000 /* sessions of a run */
 #define CERT_DAYS 14 /* before its end a certificate is warned of */
+#define LOOK_AGAIN_MS 200     /* how often the end of another run is looked for */
+#define MOST_WAIT_MS 3600000  /* and how long: no wait is without end */
 
 /* Every destination there is: a new one is a line here. */
 static const struct deliver_ops *const destinations[] = {
@@ -99,14 +102,25 @@ char *worker_state_dir(const char *account)
 
 /* -- the steps ---------------------------------------------------------------------------- */
 
-/* The journal, and with it the lock: this account is being fetched by us. */
+/* The journal, and with it the lock: this account is being fetched by us.  Where another run has
+ * it, the user may rather wait. */
 static int open_journal(struct worker *w, struct error *err)
 {
+	uint64_t until = clock_ms() + MOST_WAIT_MS;
+
 	w->state_dir = worker_state_dir(w->account->name);
 	if (w->state_dir == NULL)
 		return error_set(err, ERR_CONFIG, "there is no home directory to keep the journal in; "
 		                 "set HOME or XDG_STATE_HOME");
-	return seen_open(&w->seen, w->state_dir, w->account->rebuild, err);
+	while (seen_open(&w->seen, w->state_dir, w->account->rebuild, err) == -1) {
+		if (!err->waiting || !w->account->wait || clock_ms() >= until)
+			return -1;
+		if (stop_asked())
+			return error_set(err, ERR_STOP, "stopped while waiting for another run to end");
+		send_alive(w);
+		poll(NULL, 0, LOOK_AGAIN_MS);
+	}
+	return 0;
 }
 
 static const struct deliver_ops *destination_of(const struct target *target)
