@@ -112,6 +112,17 @@ struct pop3d srv = {.cert_dir = ".", .cert = "server", .priority = "NORMAL", .us
 
 volatile sig_atomic_t stop;
 
+static int listeners[2] = {-1, -1}; /* IPv4, IPv6 */
+
+static void close_listeners(void)
+{
+	for (int i = 0; i < 2; i++) {
+		if (listeners[i] >= 0)
+			close(listeners[i]);
+		listeners[i] = -1;
+	}
+}
+
 PRINTF(2, 3) _Noreturn void die(int status, const char *fmt, ...)
 {
 	va_list ap;
@@ -195,10 +206,12 @@ static void tell_port(const char *path, unsigned port)
 		die(1, "%s: %s", path, strerror(errno));
 }
 
+/* A client whose session ends with us, and who comes back at once, shall find nobody. */
 static void on_signal(int sig)
 {
 	(void)sig;
 	stop = 1;
+	close_listeners();
 }
 
 /* SIGTERM and SIGINT are let in by ppoll alone. */
@@ -217,7 +230,7 @@ static void catch_signals(void)
 }
 
 /* The next client; -1 when there will be none. */
-static int accept_next(const int listeners[2])
+static int accept_next(void)
 {
 	struct pollfd p[2] = {{listeners[0], POLLIN, 0}, {listeners[1], POLLIN, 0}};
 	int fd = -1;
@@ -232,15 +245,14 @@ static int accept_next(const int listeners[2])
 }
 
 /* Gives a connection a process of its own. */
-static void serve_aside(int fd, uint64_t number, const int listeners[2])
+static void serve_aside(int fd, uint64_t number)
 {
 	pid_t pid = fork();
 
 	if (pid < 0)
 		die(1, "fork: %s", strerror(errno));
 	if (pid == 0) {
-		close(listeners[0]);
-		close(listeners[1]);
+		close_listeners();
 		close(srv.life[1]);
 		session_serve(fd, number);
 		exit(0);
@@ -250,19 +262,19 @@ static void serve_aside(int fd, uint64_t number, const int listeners[2])
 		;
 }
 
-static void run(const int listeners[2], uint64_t limit)
+static void run(uint64_t limit)
 {
 	pid_t pid;
 
 	if (srv.parallel && pipe2(srv.life, O_CLOEXEC) != 0)
 		die(1, "pipe: %s", strerror(errno));
 	for (uint64_t number = 1; !stop && (limit == 0 || number <= limit); number++) {
-		int fd = accept_next(listeners);
+		int fd = accept_next();
 
 		if (fd < 0)
 			break;
 		if (srv.parallel)
-			serve_aside(fd, number, listeners);
+			serve_aside(fd, number);
 		else
 			session_serve(fd, number);
 	}
@@ -277,14 +289,13 @@ static void run(const int listeners[2], uint64_t limit)
 }
 
 /* Listens on 127.0.0.1 and, if wanted, on the same port of ::1. */
-static unsigned listen_all(int listeners[2])
+static unsigned listen_all(void)
 {
 	struct sockaddr_in four = {.sin_family = AF_INET};
 	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 
 	four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	listeners[0] = listen_on((struct sockaddr *)&four, sizeof four);
-	listeners[1] = -1;
 	six.sin6_port = four.sin_port;
 	if (srv.ipv6)
 		listeners[1] = listen_on((struct sockaddr *)&six, sizeof six);
@@ -295,7 +306,7 @@ int main(int argc, char **argv)
 {
 	const char *port_file = NULL, *extract_to = NULL;
 	uint64_t limit = 0;
-	int option, listeners[2];
+	int option;
 
 	while ((option = getopt(argc, argv, "p:t:c:n:x:")) != -1) {
 		switch (option) {
@@ -324,7 +335,7 @@ int main(int argc, char **argv)
 	if (srv.tls != TLS_OFF)
 		load_certificate();
 	catch_signals();
-	tell_port(port_file, listen_all(listeners));
-	run(listeners, limit);
+	tell_port(port_file, listen_all());
+	run(limit);
 	return 0;
 }
