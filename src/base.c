@@ -240,12 +240,19 @@ int str_puts(struct str *str, const char *s)
 
 int str_printf(struct str *str, const char *fmt, ...)
 {
+	size_t room = str->cap - str->len; /* mostly enough, so that it is made once */
 	va_list args;
 	int n;
 
 	va_start(args, fmt);
-	n = vsnprintf(NULL, 0, fmt, args);
+	n = vsnprintf(str->s ? str->s + str->len : NULL, room, fmt, args);
 	va_end(args);
+	if (n >= 0 && (size_t)n < room) {
+		str->len += (size_t)n;
+		return 0;
+	}
+	if (str->s)
+		str->s[str->len] = '\0';
 	if (n < 0 || grow(str, (size_t)n))
 		return -1;
 	va_start(args, fmt);
@@ -406,17 +413,20 @@ char *printable(char *to, size_t size, const char *bytes, size_t len)
 /* The kernel gives up to 256 bytes whole or not at all (getrandom(2)). */
 void random_hex(char *to, size_t n)
 {
+	static const char digits[] = "0123456789abcdef";
 	unsigned char bytes[64];
 
-	*to = '\0';
 	for (size_t part; n > 0; n -= part) {
 		part = n < sizeof(bytes) ? n : sizeof(bytes);
 		while (getrandom(bytes, part, 0) != (ssize_t)part)
 			if (errno != EINTR)
 				die("mailhaul: no random numbers from the kernel\n");
-		for (size_t i = 0; i < part; i++, to += 2)
-			snprintf(to, 3, "%02x", bytes[i]);
+		for (size_t i = 0; i < part; i++) {
+			*to++ = digits[bytes[i] >> 4];
+			*to++ = digits[bytes[i] & 15];
+		}
 	}
+	*to = '\0';
 }
 
 bool stop_asked(void)

@@ -204,13 +204,9 @@ static int lay_out(struct mbox *m, const char *path, struct spool *spools, size_
 	if (mboxplace_begin(&p, m->lock.fd, path, &m->base, err) == -1)
 		return -1;
 	m->start = p.start;
-	for (size_t i = 0; i < n; i++) {
-		p.stage = spools[i].at;
-		p.len = spools[i].size;
-		if (mboxplace_write(&p, m->stage, &spools[i], err) == -1)
+	for (size_t i = 0; i < n; i++)
+		if (mboxplace_write(&p, &spools[i], err) == -1)
 			return -1;
-		p.at += p.len;
-	}
 	m->end = p.at;
 	return 0;
 }
@@ -245,16 +241,19 @@ static int reserve(struct mbox *m, const char *path, struct error *err)
 	return STEP(STEP_SYNC_RESERVE, file_sync(m->lock.fd, path, err));
 }
 
+/* What stands together in the stage, mostly the whole group, is one copy. */
 static int fill(struct mbox *m, const char *path, const struct spool *spools, size_t n,
                 struct error *err)
 {
-	uint64_t at = m->start;
+	uint64_t at = m->start, len;
 
-	for (size_t i = 0; i < n; i++) {
-		if (file_copy(m->stage, (off_t)spools[i].at, m->lock.fd, (off_t)at, spools[i].size,
-		              path, err) == -1)
+	for (size_t i = 0; i < n; at += len) {
+		uint64_t from = spools[i].at;
+
+		for (len = 0; i < n && spools[i].at == from + len; i++)
+			len += spools[i].size;
+		if (file_copy(m->stage, (off_t)from, m->lock.fd, (off_t)at, len, path, err) == -1)
 			return -1;
-		at += spools[i].size;
 	}
 	return STEP(STEP_SYNC_FILL, file_sync(m->lock.fd, path, err));
 }

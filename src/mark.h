@@ -27,7 +27,7 @@ struct mark {
 	char name[MARK_NAME];   /* of the field whose line has begun and is not judged yet */
 	unsigned name_len;
 	bool in_line, skip;     /* the line is judged, and does not count */
-	bool body;
+	bool body; /* the header is over; true from the start, all bytes count */
 };
 
 /* Adds text (LF lines).  Any way of cutting it into chunks gives the same mark. */

@@ -25,8 +25,9 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "mark.h"
 
-#define CHUNK 32768 /* bytes handled at a time; a multiple of 8 */
+#define CHUNK 32768 /* bytes handled at a time */
 
 static const char stage_name[] = "the stage file"; /* nobody could do anything with its path */
 
@@ -57,13 +58,13 @@ static int stat_of(int fd, const char *what, struct stat *st, struct error *err)
 	return fstat(fd, st) == -1 ? error_sys(err, ERR_IO, "%s", what) : 0;
 }
 
-/* A fingerprint of a message: by it a region is known to be whole and ours when the stage is no
- * longer there to compare.  A short read gives another one. */
+/* A message's fingerprint, as spool_end makes it: by it a region is known to be whole and ours when
+ * the stage is no longer there to compare.  A short read gives another one. */
 static int mark_of(int fd, uint64_t at, uint64_t len, const char *what, uint64_t *mark,
                    struct error *err)
 {
+	struct mark sum = {.body = true};
 	char bytes[CHUNK];
-	uint64_t sum = len;
 
 	for (uint64_t done = 0; done < len; done += CHUNK) {
 		size_t n = len - done < CHUNK ? (size_t)(len - done) : CHUNK;
@@ -71,16 +72,9 @@ static int mark_of(int fd, uint64_t at, uint64_t len, const char *what, uint64_t
 
 		if (got == -1)
 			return -1;
-		memset(bytes + got, 0, CHUNK - (size_t)got);
-		for (size_t i = 0; i < n; i += sizeof sum) {
-			uint64_t word;
-
-			memcpy(&word, bytes + i, sizeof word);
-			sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
-			sum ^= sum >> 32;
-		}
+		mark_add(&sum, bytes, (size_t)got);
 	}
-	*mark = sum & UINT32_MAX;
+	*mark = mark_end(&sum);
 	return 0;
 }
 
@@ -104,17 +98,15 @@ int mboxplace_begin(struct mboxplace *p, int mbox, const char *path, uint64_t *b
 	return 0;
 }
 
-int mboxplace_write(struct mboxplace *p, int stage, struct spool *spool, struct error *err)
+int mboxplace_write(struct mboxplace *p, struct spool *spool, struct error *err)
 {
-	int n;
+	int n = snprintf(spool->place, sizeof spool->place, "%ju:%ju:%ju:%ju:%ju:%ju",
+	                 (uintmax_t)p->ino, (uintmax_t)p->start, (uintmax_t)p->at,
+	                 (uintmax_t)spool->size, (uintmax_t)spool->at, (uintmax_t)spool->sum);
 
-	if (mark_of(stage, p->stage, p->len, stage_name, &p->mark, err) == -1)
-		return -1;
-	n = snprintf(spool->place, sizeof spool->place, "%ju:%ju:%ju:%ju:%ju:%ju",
-	             (uintmax_t)p->ino, (uintmax_t)p->start, (uintmax_t)p->at, (uintmax_t)p->len,
-	             (uintmax_t)p->stage, (uintmax_t)p->mark);
 	if (n < 0 || (size_t)n >= sizeof spool->place)
 		return error_set(err, ERR_BUG, "a place in the mbox does not fit the journal");
+	p->at += spool->size;
 	return 0;
 }
 

@@ -24,8 +24,9 @@ struct mboxplace {
 int mboxplace_begin(struct mboxplace *p, int mbox, const char *path, uint64_t *base,
                     struct error *err);
 
-/* Makes the mark by the stage's bytes and puts it all into spool->place. */
-int mboxplace_write(struct mboxplace *p, int stage, struct spool *spool, struct error *err);
+/* Puts the place of one message, which stands in the stage, into spool->place, and moves p->at
+ * behind it: the next one follows. */
+int mboxplace_write(struct mboxplace *p, struct spool *spool, struct error *err);
 
 /* Gives each intent its fate.  mbox: the file that is called path today, open and locked; it is
  * completed, or cut back, where its bytes are proved to be ours, and synced.  stage: the staged

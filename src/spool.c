@@ -122,6 +122,8 @@ static int write_out(struct spooler *pen, const char *bytes, size_t len, struct 
 
 	if (file_write_at(spool->fd, bytes, len, (off_t)at, file_name, err) == -1)
 		return -1;
+	if (pen->style->form == SPOOL_MBOXRD)
+		mark_add(&pen->sum, bytes, len);
 	spool->size += len;
 	pen->waiting += len;
 	write_back(pen, WRITE_BACK);
@@ -156,6 +158,7 @@ void spool_begin(struct spooler *pen, const struct spool_style *style, struct sp
 	pen->waiting = 0;
 	pen->quote = (struct wire_mboxrd){0};
 	pen->mark = (struct mark){0};
+	pen->sum = (struct mark){.body = true};
 	spool->size = 0;
 	spool->fate = SPOOL_HELD;
 }
@@ -201,6 +204,7 @@ int spool_end(struct spooler *pen, struct error *err)
 		return -1;
 	write_back(pen, BLOCK);
 	pen->spool->mark = mark_end(&pen->mark);
+	pen->spool->sum = mark_end(&pen->sum);
 	pen->spool = NULL;
 	return 0;
 }

@@ -45,6 +45,7 @@ struct spool {
 	char place[128];           /* the destination's word for where it will be: in the intent */
 	enum spool_fate fate;
 	uint64_t mark;             /* fingerprint of its text, by spool_end */
+	uint64_t sum;              /* and of all its bytes in fd, where the form is SPOOL_MBOXRD */
 	uint64_t attempt;          /* which time it is handed out, from 1; only for an MDA */
 };
 
@@ -86,7 +87,7 @@ struct spooler {
 	bool mid_line;                   /* the last byte of text was not a LF */
 	size_t waiting;                  /* bytes written that the disk was not told of */
 	struct wire_mboxrd quote;
-	struct mark mark;
+	struct mark mark, sum;
 };
 
 /* Begins to write into spool->fd at spool->at; the destination has set both, and the token. */
@@ -96,8 +97,8 @@ void spool_begin(struct spooler *pen, const struct spool_style *style, struct sp
  * the spool. */
 int spool_write(struct spooler *pen, const char *text, size_t len, struct error *err);
 
-/* Ends it: a missing last LF is added, all is handed to the kernel; sets spool->size, ->sender and
- * ->mark.  Nothing is synced. */
+/* Ends it: a missing last LF is added, all is handed to the kernel; sets spool->size, ->sender,
+ * ->mark and ->sum.  Nothing is synced. */
 int spool_end(struct spooler *pen, struct error *err);
 
 /* Gives up the message being written; the destination takes away its file. */

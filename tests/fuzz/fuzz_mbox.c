@@ -11,6 +11,7 @@
 
 #include "fuzz.h"
 
+#include "mark.h"
 #include "mboxplace.h"
 
 #define PLACES 4
@@ -65,12 +66,23 @@ static void make_mbox(struct input in)
 	refill(mbox, bytes, len);
 }
 
+/* The fingerprint of len bytes at `at` of size bytes, as spool_end makes it. */
+static uint64_t mark_at(const char *bytes, size_t size, uint64_t at, uint64_t len)
+{
+	struct mark mark = {.body = true};
+
+	at = at < size ? at : size;
+	mark_add(&mark, bytes + at, len < size - at ? len : size - at);
+	return mark_end(&mark);
+}
+
 /* One place, as mboxplace_write writes it, with what the flags make wrong. */
 static void make_place(struct input *in, struct place *place, struct spool_intent *intent)
 {
 	unsigned flags = take_byte(in);
 	struct mboxplace *p = &place->p;
 	struct error err = {0};
+	struct mboxplace next;
 	struct spool spool;
 	struct stat st;
 	uint64_t mark;
@@ -86,7 +98,10 @@ static void make_place(struct input *in, struct place *place, struct spool_inten
 	p->stage = take_byte(in);
 	mark = take_byte(in);
 	token = take_byte(in);
-	CHECK(mboxplace_write(p, stage, &spool, &err) == 0);
+	p->mark = mark_at(staged, staged_len, p->stage, p->len);
+	spool = (struct spool){.at = p->stage, .size = p->len, .sum = p->mark};
+	next = *p;
+	CHECK(mboxplace_write(&next, &spool, &err) == 0 && next.at == p->at + p->len);
 	CHECK(fstat(stage, &st) == 0);
 	place->whole = p->stage + p->len <= (uint64_t)st.st_size;
 	if (flags & OTHER_MARK) {
@@ -210,17 +225,14 @@ static struct input body_of(const char *at, const char *end)
 static bool is_there(const struct place *place, const char *token, const char *now, size_t size)
 {
 	const struct mboxplace *p = &place->p;
-	struct mboxplace seen = {.stage = p->at, .len = p->len};
 	const char *at = now, *ours = staged + p->stage, *end = ours + p->len - 1;
 	struct input body, theirs;
-	struct spool spool;
-	struct error err;
 
 	if (is_here(p) && p->at + p->len <= size) {
 		if (place->whole && memcmp(now + p->at, ours, p->len) == 0)
 			return true;
-		if (!place->whole && mboxplace_write(&seen, mbox, &spool, &err) == 0)
-			return seen.mark == p->mark;
+		if (!place->whole)
+			return mark_at(now, size, p->at, p->len) == p->mark;
 	}
 	body = place->whole ? body_of(ours, staged + staged_len) : (struct input){0};
 	body.len = body.p != NULL && body.p < end ? (size_t)(end - body.p) : 0;
