@@ -103,12 +103,15 @@ struct policy {
 struct account {
 	char *name; /* the section's name, or user@host for a URL */
 	unsigned line; /* of its section in the file; 0: it has none */
+	bool refused;  /* something there, or in [defaults], is wrong: what is missing may be that */
 	bool automatic;
 	bool rebuild; /* a damaged journal is made anew from what can be read */
 	bool wait;    /* for another run of it, instead of leaving at once */
+	bool failed;  /* before it could begin: it is not to be started */
 	bool inspect; /* its server is only looked at: no user, no destination is needed */
 	int look;     /* enum look_mode; no destination is needed */
 	bool json;    /* what is seen is told as objects (json.h) */
+	bool watched; /* somebody or some program sees every failure, now */
 	unsigned columns; /* of the terminal that shows what is seen; 0: there is none */
 	struct server server;
 	struct login login;

@@ -42,7 +42,7 @@ static const struct flag flags[] = {
 	{0, "mbox", "FILE", "deliver into this mbox", .key = "mbox"},
 	{0, "mda", "COMMAND", "deliver to this program", .key = "mda"},
 	{0, "stdout", NULL, "deliver to standard output", .key = "stdout", .value = "yes"},
-	{'q', "quiet", NULL, "say nothing but errors", .mode = MODE_FETCH},
+	{'q', "quiet", NULL, "say nothing but errors and warnings", .mode = MODE_FETCH},
 	{'v', "verbose", NULL, "say more, and show the protocol", .mode = MODE_FETCH},
 	{0, "json", NULL, "say everything as objects, one a line, on standard output", .json = true},
 	{'j', "jobs", "N", "fetch so many accounts at a time", .mode = MODE_FETCH},
@@ -105,8 +105,7 @@ static int take_option(struct arguments *args, char *text, struct error *err)
 		return error_set(err, ERR_USAGE, "-o %s: it takes KEY=VALUE", text);
 	*equals = '\0';
 	row = option_find(text, false);
-	if (row && row->type == OPTION_SECRET &&
-	    (row->choice == CHOICE_PASSWORD || strchr(equals + 1, '@')))
+	if (row && option_is_secret(row, equals + 1))
 		return error_set(err, ERR_USAGE, "-o %s: everybody could read it in the list of "
 		                 "processes; %s", text,
 		                 row->choice == CHOICE_PASSWORD ? "use password_command or password_file"

@@ -3,10 +3,9 @@
  * conf.c - reads the configuration file: INI by libiniparser, with its traps closed.
  *
  * The text is read once, scanned here line by line, and the very bytes that were scanned are given
- * to libiniparser (from a memory file, so a FIFO will do and nobody can exchange the file in
- * between).  The values are its own; where one differs from what the scan saw, whatever
- * the version, that is an error.  What versions 4.1 and 4.2 are known to read differently, or
- * in a way no user would expect, the scan refuses with a hint how to write it.
+ * to libiniparser (from a memory file: a FIFO will do, and nobody can exchange the file meanwhile).
+ * The values are its own; where one differs from what the scan saw, that is an error.  What
+ * versions 4.1 and 4.2 read differently, or as no user would expect, the scan refuses with a hint.
  *
  * Of libiniparser only loading and getstring are used: its numbers and booleans take nonsense for
  * a value, and its own error messages print whole lines, passwords included.
@@ -47,6 +46,7 @@ struct section {
 	unsigned line;
 	enum part part;
 	char name[MAX_NAME + 1]; /* "" where it was refused */
+	bool faulty;             /* there is a problem in it */
 };
 
 struct setting {
@@ -67,8 +67,7 @@ struct scan {
 	struct setting *settings;
 	struct problem problems[MAX_PROBLEMS]; /* sorted by line */
 	size_t section_count, count, problem_count;
-	bool full; /* there were more problems */
-	bool homeless; /* an option in front of all sections was told */
+	bool full, homeless; /* there were more; an option in front of all sections was told */
 };
 
 /* A stretch of the text. */
@@ -83,9 +82,13 @@ PRINTF(3, 4)
 static void problem(struct scan *scan, unsigned line, const char *fmt, ...)
 {
 	char text[sizeof(((struct error *)0)->text)];
-	size_t at = scan->problem_count;
+	size_t at = scan->problem_count, n = scan->section_count;
 	va_list args;
 
+	while (n > 0 && scan->sections[n - 1].line > line)
+		n--;
+	if (n > 0)
+		scan->sections[n - 1].faulty = true;
 	if (at == MAX_PROBLEMS) {
 		scan->full = true;
 		return;
@@ -166,33 +169,34 @@ static bool fold(char *to, size_t size, struct span name, const char *others)
 /* A refused section begins all the same: what stands below belongs to it and to no other. */
 static void scan_section(struct scan *scan, unsigned line, struct span text)
 {
-	struct section section = {.line = line, .part = PART_ACCOUNT};
 	const char *end = memchr(text.p, ']', text.len);
 	struct span name = {text.p + 1, end ? (size_t)(end - text.p - 1) : 0};
+	struct section *section;
 
+	scan->sections = room(scan->sections, scan->section_count, sizeof(*section));
+	section = &scan->sections[scan->section_count++];
+	*section = (struct section){.line = line, .part = PART_ACCOUNT};
 	if (!end)
 		problem(scan, line, "the section has no ]");
 	else if (from(text, end).len > 1)
 		problem(scan, line, "there is text behind the ]; a comment goes on a line of its own");
-	else if (!fold(section.name, sizeof(section.name), trim(name), "._@+-") ||
-	         strcmp(section.name, ".") == 0 || strcmp(section.name, "..") == 0) {
+	else if (!fold(section->name, sizeof(section->name), trim(name), "._@+-") ||
+	         strcmp(section->name, ".") == 0 || strcmp(section->name, "..") == 0) {
 		problem(scan, line, "a section's name has letters, digits and . _ @ + -, at most %d of "
 		        "them", MAX_NAME);
-		section.name[0] = '\0';
+		section->name[0] = '\0';
 	}
-	if (strcmp(section.name, "mailhaul") == 0)
-		section.part = PART_RUN;
-	if (strcmp(section.name, "defaults") == 0)
-		section.part = PART_DEFAULTS;
-	for (size_t i = 0; section.name[0] && i < scan->section_count; i++) {
-		if (strcmp(scan->sections[i].name, section.name) == 0) {
-			problem(scan, line, "section [%s] was already given on line %u", section.name,
+	if (strcmp(section->name, "mailhaul") == 0)
+		section->part = PART_RUN;
+	if (strcmp(section->name, "defaults") == 0)
+		section->part = PART_DEFAULTS;
+	for (size_t i = 0; section->name[0] && &scan->sections[i] < section; i++) {
+		if (strcmp(scan->sections[i].name, section->name) == 0) {
+			problem(scan, line, "section [%s] was already given on line %u", section->name,
 			        scan->sections[i].line);
-			section.name[0] = '\0';
+			section->name[0] = '\0';
 		}
 	}
-	scan->sections = room(scan->sections, scan->section_count, sizeof(section));
-	scan->sections[scan->section_count++] = section;
 }
 
 /* The option that the text in front of the = names.  Text that is no name at all is not shown:
@@ -446,9 +450,12 @@ static void build(struct scan *scan, struct conf *conf)
 {
 	size_t at = 0;
 
-	for (size_t i = 0; i < scan->count; i++)
-		if (scan->sections[scan->settings[i].section].part != PART_ACCOUNT)
-			apply(scan, &scan->settings[i], conf, &conf->defaults, ORIGIN_DEFAULTS);
+	for (size_t i = 0; i < scan->count; i++) {
+		if (scan->sections[scan->settings[i].section].part == PART_ACCOUNT)
+			continue;
+		apply(scan, &scan->settings[i], conf, &conf->defaults, ORIGIN_DEFAULTS);
+		conf->defaults.refused |= scan->sections[scan->settings[i].section].faulty;
+	}
 	conf->accounts = xcalloc(scan->section_count, sizeof(*conf->accounts));
 	for (size_t i = 0; i < scan->section_count; i++) {
 		struct account *account = &conf->accounts[conf->count];
@@ -461,6 +468,7 @@ static void build(struct scan *scan, struct conf *conf)
 		for (; at < scan->count && scan->settings[at].section <= i; at++)
 			if (scan->settings[at].section == i)
 				apply(scan, &scan->settings[at], conf, account, ORIGIN_ACCOUNT);
+		account->refused |= scan->sections[i].faulty;
 	}
 }
 
@@ -475,7 +483,7 @@ static void check_privacy(struct scan *scan, int fd, const char *path)
 		problem(scan, 1, "%s can be written by everybody (mode %03o), who could choose programs "
 		        "to be run as you: chmod go-w %s", path, (unsigned)st.st_mode & 0777, path);
 	for (size_t i = 0; i < scan->count; i++) {
-		if (scan->settings[i].row->type != OPTION_SECRET)
+		if (!option_is_secret(scan->settings[i].row, scan->settings[i].value))
 			continue;
 		if (file_is_private(fd, path, &err))
 			problem(scan, scan->settings[i].line, "it holds a secret ('%s'), and %s",

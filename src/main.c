@@ -38,6 +38,7 @@
 #include "secret.h"
 #include "supervisor.h"
 #include "url.h"
+#include "worker.h"
 
 /* The accounts of this run. */
 struct selection {
@@ -174,13 +175,13 @@ static void fail_conf(struct report *report, const struct conf *conf, const stru
 	const char *line = conf->problems.len ? conf->problems.s : "", *end;
 
 	if (!*line)
-		report_complain(report, why);
+		report_complain(report, NULL, why);
 	for (; *line; line = end + (*end == '\n')) {
 		struct error err = {.kind = ERR_CONFIG};
 
 		end = strchrnul(line, '\n');
 		snprintf(err.text, sizeof(err.text), "%.*s", (int)(end - line), line);
-		report_complain(report, &err);
+		report_complain(report, NULL, &err);
 	}
 }
 
@@ -257,27 +258,33 @@ static int choose_accounts(const struct arguments *args, const struct conf *conf
 	                 "[NAME], see mailhaul-config(5)", conf->path);
 }
 
-/* What can be known to be wrong of one without dialling. */
-static int check_account(const struct arguments *args, struct account *account, struct error *err)
+/* A command that is split into words here must be one. */
+static int check_words(const char *option, const char *command, struct error *err)
 {
-	char **words;
+	char **words = command ? child_words(command, err) : NULL;
 
-	if (option_check(account, err) == -1)
-		return -1;
-	if (args->json && args->mode < MODE_CHECK && account->target.to_stdout)
-		return error_set(err, ERR_USAGE, "--json and mail cannot both go to standard output");
-	if (!account->target.mda)
-		return 0;
-	words = child_words(account->target.mda, err);
-	if (!words)
-		return error_wrap(err, "mda");
+	if (command && !words)
+		return error_wrap(err, "%s", option);
 	child_words_free(words);
 	return 0;
 }
 
-/* Every account is judged.  place: say where in the file it stands.  -1: something was wrong. */
+/* What can be known to be wrong of one without dialling. */
+static int check_account(const struct arguments *args, struct account *account, struct error *err)
+{
+	if (option_check(account, err) == -1)
+		return -1;
+	if (args->json && args->mode < MODE_CHECK && account->target.to_stdout)
+		return error_set(err, ERR_USAGE, "--json and mail cannot both go to standard output");
+	if (check_words("mda", account->target.mda, err) == -1)
+		return -1;
+	return check_words("filter", account->policy.filter, err);
+}
+
+/* Every account is judged, but for those whose lines in the file were refused: what they lack may
+ * be just that.  -1: something was wrong. */
 static int check_accounts(const struct arguments *args, struct report *report,
-                          const struct conf *conf, const struct selection *chosen, bool place)
+                          const struct conf *conf, const struct selection *chosen)
 {
 	int rc = 0;
 
@@ -285,12 +292,12 @@ static int check_accounts(const struct arguments *args, struct report *report,
 		struct account *account = &chosen->accounts[i];
 		struct error err = {0};
 
-		if (check_account(args, account, &err) == 0)
+		if (account->refused || check_account(args, account, &err) == 0)
 			continue;
 		rc = error_wrap(&err, "%s", account->name);
-		if (place && account->line > 0)
+		if (account->line > 0)
 			error_wrap(&err, "%.300s:%u", conf->path, account->line);
-		report_complain(report, &err);
+		report_complain(report, account->name, &err);
 	}
 	return rc;
 }
@@ -307,9 +314,9 @@ static void test_config(const struct arguments *args, struct report *report,
 	if (why->kind && conf->count == 0)
 		return;
 	if (choose_accounts(args, conf, chosen, &err) == -1)
-		report_complain(report, &err);
+		report_complain(report, NULL, &err);
 	else
-		check_accounts(args, report, conf, chosen, true);
+		check_accounts(args, report, conf, chosen);
 }
 
 /* -- the run ------------------------------------------------------------------------------ */
@@ -318,23 +325,18 @@ static void test_config(const struct arguments *args, struct report *report,
  * the others go on. */
 static void ask_passwords(struct selection *chosen, struct report *report)
 {
-	size_t kept = 0;
-
 	for (size_t i = 0; i < chosen->count; i++) {
-		struct account account = chosen->accounts[i];
+		struct account *account = &chosen->accounts[i];
+		struct login *login = &account->login;
 		struct error err = {0};
 
-		chosen->accounts[i] = (struct account){0};
-		if (!account.inspect && account.look != LOOK_STATUS && secret_is_missing(&account.login) &&
-		    !(account.login.password = secret_ask(account.name, &account.login, &err))) {
-			error_wrap(&err, "%s", account.name);
-			report_complain(report, &err);
-			account_free(&account);
-		} else {
-			chosen->accounts[kept++] = account;
-		}
+		if (account->inspect || account->look == LOOK_STATUS || !secret_is_missing(login) ||
+		    (login->password = secret_ask(account->name, login, &err)))
+			continue;
+		account->failed = true;
+		report_error(report, i, &err, worker_failed(account, &err));
+		report_end(report, i);
 	}
-	chosen->count = kept;
 }
 
 /* How wide a line on standard output may be; 0: nobody looks. */
@@ -356,11 +358,12 @@ static void fetch(const struct arguments *args, const struct run_options *run,
 	for (size_t i = 0; i < chosen->count; i++) {
 		chosen->accounts[i].columns = args->json ? 0 : columns_of();
 		chosen->accounts[i].json = args->json;
+		chosen->accounts[i].watched = args->json || args->verbose || isatty(STDERR_FILENO);
 	}
-	ask_passwords(chosen, report);
 	report_accounts(report, chosen->accounts, chosen->count);
+	ask_passwords(chosen, report);
 	if (supervisor_run(chosen->accounts, chosen->count, run->jobs, report, by_signal, &err) == -1)
-		report_complain(report, &err);
+		report_complain(report, NULL, &err);
 	if (run->on_new && args->mode < MODE_CHECK && !*by_signal &&
 	    hook_run(run->on_new, chosen->accounts, chosen->count, report, by_signal, &trouble) == -1)
 		report_complain_late(report, &trouble); /* the mail is here: nothing is worse than what
@@ -386,9 +389,9 @@ static void work(const struct arguments *args, struct report *report, struct sel
 	else if (args->mode == MODE_LIST_ACCOUNTS)
 		print_accounts(report, args->json, &conf);
 	else if (choose_accounts(args, &conf, chosen, &err) == -1)
-		report_complain(report, &err);
+		report_complain(report, NULL, &err);
 	else
-		ready = check_accounts(args, report, &conf, chosen, false) == 0;
+		ready = check_accounts(args, report, &conf, chosen) == 0;
 	run = conf.run;
 	conf.run = (struct run_options){0};
 	run.jobs = args->jobs ? args->jobs : run.jobs;
@@ -411,6 +414,7 @@ static struct report *open_report(const struct arguments *args)
 		.terminal = isatty(STDERR_FILENO),
 		.dumb = !term || !*term || strcmp(term, "dumb") == 0,
 		.json = args->json && args->mode < MODE_HELP,
+		.shows = args->mode >= MODE_CHECK,
 	};
 
 	return report_open(&style);
@@ -428,7 +432,7 @@ int main(int argc, char **argv)
 	understood = arguments_read(&args, argc, argv, &err);
 	report = open_report(&args);
 	if (understood == -1)
-		report_complain(report, &err);
+		report_complain(report, NULL, &err);
 	else if (args.mode == MODE_HELP)
 		arguments_help();
 	else if (args.mode == MODE_VERSION)

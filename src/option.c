@@ -95,19 +95,19 @@ const struct option options[] = {
 	 .help = "deliver to standard output, as an mbox; implies keep"},
 	{"mda_timeout", OPTION_DURATION, AT(target.mda_timeout), .min = 1, .max = CENTURY,
 	 .fallback = "5m", .arg = "TIME", .help = "how long an MDA may take for a message"},
-	{"mda_drop_status", OPTION_COUNT, AT(target.mda_drop), .max = 255, .arg = "N",
+	{"mda_drop_status", OPTION_COUNT, AT(target.mda_drop), .max = 255, .fallback = "0", .arg = "N",
 	 .help = "exit status by which an MDA drops a message; 0: none"},
 	{"received", OPTION_BOOL, AT(target.received), .fallback = "yes", .arg = "YES|NO",
 	 .help = "put a Received: header in front"},
 	{"keep", OPTION_KEEP, AT(policy.keep), .min = 1, .max = CENTURY, .fallback = "no",
 	 .arg = "YES|NO|TIME", .help = "leave delivered messages on the server, or how long"},
-	{"max_size", OPTION_SIZE, AT(policy.max_size), .max = INT64_MAX, .arg = "SIZE",
+	{"max_size", OPTION_SIZE, AT(policy.max_size), .max = INT64_MAX, .fallback = "0", .arg = "SIZE",
 	 .help = "do not fetch larger messages; 0: fetch all"},
 	{"oversize", OPTION_WORD, AT(policy.oversize), .fallback = "leave", .words = oversize_words,
 	 .arg = "WORD", .help = "what becomes of larger ones: leave, headers or delete"},
 	{"filter", OPTION_COMMAND, AT(policy.filter), .arg = "COMMAND",
 	 .help = "ask this program, by the header, what is to be fetched"},
-	{"limit", OPTION_COUNT, AT(policy.limit), .max = UINT32_MAX, .arg = "N",
+	{"limit", OPTION_COUNT, AT(policy.limit), .max = UINT32_MAX, .fallback = "0", .arg = "N",
 	 .help = "fetch at most so many messages in a run; 0: all"},
 	{"complain_after", OPTION_PATIENCE, AT(policy.complain_after), .max = CENTURY,
 	 .fallback = "3", .arg = "N|TIME",
@@ -296,6 +296,12 @@ static const struct option *rival(const struct account *account, const struct op
 	return NULL;
 }
 
+bool option_is_secret(const struct option *row, const char *value)
+{
+	return row->type == OPTION_SECRET &&
+	       (row->choice == CHOICE_PASSWORD || !value || strchr(value, '@'));
+}
+
 int option_set(struct account *account, const char *name, const char *text,
                enum option_origin origin, struct error *err)
 {
@@ -366,6 +372,23 @@ static int settle_server(struct server *server, struct error *err)
 	return 0;
 }
 
+/* What is marked as delivered is deleted by the next run where it does not stay; and the next run
+ * goes by the configuration, if there is one of this account. */
+static int check_marking(const struct account *account, struct error *err)
+{
+	const struct option *keep = option_find("keep", false);
+
+	if (account->policy.keep == 0)
+		return error_set(err, ERR_CONFIG, "keep: by keep = no the next run would delete all that "
+		                 "is marked as delivered; say in the configuration how long it is to stay "
+		                 "on the server");
+	if (account->line > 0 && *origin_of(account, keep) == ORIGIN_COMMAND)
+		return error_set(err, ERR_CONFIG, "keep: on the command line it is for this run alone, and "
+		                 "the next one goes by the configuration; say there how long all that is "
+		                 "marked as delivered is to stay on the server");
+	return 0;
+}
+
 int option_check(struct account *account, struct error *err)
 {
 	const struct option *keep = option_find("keep", false);
@@ -391,7 +414,7 @@ int option_check(struct account *account, struct error *err)
 		                 "drops a message", (unsigned)to->mda_drop);
 	if (to->to_stdout && *origin_of(account, keep) != ORIGIN_COMMAND)
 		account->policy.keep = KEEP_FOREVER;
-	return 0;
+	return account->look == LOOK_MARK ? check_marking(account, err) : 0;
 }
 
 /* -- showing ------------------------------------------------------------------------------ */

@@ -35,6 +35,10 @@ extern const size_t options_count;
 /* The row of a name (exact, lower case), or NULL. */
 const struct option *option_find(const char *name, bool run);
 
+/* True where a value, NULL if it is not known, is for its owner's eyes alone: a password, or a
+ * proxy's URL with a login in it. */
+bool option_is_secret(const struct option *row, const char *value);
+
 /* For "did you mean 'X'": X where other programs call an option so, else the nearest name of a
  * row (at most 2 edits), or NULL. */
 const char *option_nearest(const char *name, bool run);

@@ -18,9 +18,11 @@
 
 #include "report.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "display.h"
@@ -54,6 +56,7 @@ struct report {
 	struct row *rows;
 	size_t count;
 	struct verdict complaints, late;
+	int out_sys;               /* errno of the first failure to write to standard output */
 	uint64_t begun;
 	struct display display;
 	struct display_row *lines; /* room for all */
@@ -81,14 +84,26 @@ static void say(struct report *report, const char *prefix, const char *name, con
 		display_say(&report->display, line, (size_t)len);
 }
 
+/* errno is of the call that failed, and of no later one. */
+static void judge_output(struct report *report, bool failed)
+{
+	if (failed && !report->out_sys)
+		report->out_sys = errno;
+}
+
+void report_flush(struct report *report)
+{
+	judge_output(report, fflush(stdout) != 0);
+}
+
 void report_line(struct report *report, const char *text)
 {
 	char shown[8192];
 
 	display_clear(&report->display);
-	puts(printable(shown, sizeof(shown), text, strlen(text)));
+	judge_output(report, puts(printable(shown, sizeof(shown), text, strlen(text))) == EOF);
 	if (report->style.json) /* who reads it may be waiting for it */
-		fflush(stdout);
+		report_flush(report);
 }
 
 /* -- objects ------------------------------------------------------------------------------ */
@@ -150,22 +165,25 @@ static void tell_note(struct report *report, const char *name, uint32_t level, c
 	end_object(report, &o);
 }
 
-/* What is to be read of the errors decides, as in the status. */
-static const struct verdict *verdict_of(struct row *row)
+/* What an account has come to: its own errors, then those of its messages. */
+static struct verdict verdict_of(const struct row *row)
 {
-	/* messages that failed without a word of why must not end in a status of 0 */
-	if (row->tally.failed && verdict_is_empty(&row->failures))
-		verdict_add(&row->failures, ERR_TEMP);
-	return verdict_is_empty(&row->errors) ? &row->failures : &row->errors;
+	struct verdict all = row->errors;
+
+	verdict_join(&all, &row->failures);
+	if (row->tally.failed && verdict_is_empty(&all))
+		verdict_add(&all, ERR_TEMP); /* failed without a word of why: the status must not be 0 */
+	return all;
 }
 
 static void tell_account(struct report *report, size_t i)
 {
-	struct row *row = &report->rows[i];
+	const struct row *row = &report->rows[i];
+	struct verdict verdict = verdict_of(row);
 	struct object o;
 
 	begin_object(&o, "account", report->accounts[i].name);
-	add_verdict(&o, verdict_of(row));
+	add_verdict(&o, &verdict);
 	add_tally(&o, &row->tally, row->seen.begun);
 	if (row->error)
 		json_text(&o.json, "error", row->error);
@@ -255,7 +273,7 @@ static void show_error(struct report *report, size_t i, enum error_kind kind, ui
 
 static void show_note(struct report *report, size_t i, const struct event *event)
 {
-	if (event->level == NOTE_WARN ? report->style.quiet : !report->style.verbose)
+	if (event->level != NOTE_WARN && !report->style.verbose)
 		return;
 	if (report->style.json)
 		tell_note(report, report->accounts[i].name, event->level, event->text);
@@ -307,12 +325,15 @@ struct report *report_open(const struct report_style *style)
 
 void report_accounts(struct report *report, const struct account *accounts, size_t count)
 {
+	struct stat out;
+
 	report->accounts = accounts;
 	report->rows = xcalloc(count ? count : 1, sizeof(*report->rows));
 	report->lines = xcalloc(count ? count : 1, sizeof(*report->lines));
 	report->count = count;
-	for (size_t i = 0; i < count; i++) /* mail is no place to draw in */
-		if (accounts[i].target.to_stdout && !accounts[i].look && isatty(STDOUT_FILENO))
+	for (size_t i = 0; i < count; i++) /* mail is no place to draw in, nor is its reader's screen */
+		if (accounts[i].target.to_stdout && !accounts[i].look &&
+		    (fstat(STDOUT_FILENO, &out) == -1 || !S_ISREG(out.st_mode)))
 			report->style.dumb = true;
 }
 
@@ -474,11 +495,11 @@ void report_pause(struct report *report)
 	display_clear(&report->display);
 }
 
-void report_complain(struct report *report, const struct error *err)
+void report_complain(struct report *report, const char *account, const struct error *err)
 {
 	verdict_add(&report->complaints, err->kind);
 	if (report->style.json)
-		tell_error(report, NULL, err->kind, err->text);
+		tell_error(report, account, err->kind, err->text);
 	else if (err->kind != ERR_STOP || report->style.verbose)
 		say(report, "mailhaul: ", NULL, err->text);
 }
@@ -487,7 +508,7 @@ void report_complain_late(struct report *report, const struct error *err)
 {
 	struct verdict before = report->complaints;
 
-	report_complain(report, err);
+	report_complain(report, NULL, err);
 	report->complaints = before;
 	verdict_add(&report->late, err->kind);
 }
@@ -510,16 +531,21 @@ static int check_status(const struct report *report, int status)
 	return status ? status : 1;
 }
 
-/* Where it could not be written nobody can be told there. */
+/* Where it could not be written nobody can be told there.  Who shows a list to a program that has
+ * read enough has lost nothing. */
 static int end_output(struct report *report, int status)
 {
 	struct error err;
 
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	errno = 0;
+	judge_output(report, fflush(stdout) != 0 || ferror(stdout));
+	if (!report->out_sys && !ferror(stdout))
 		return status;
+	errno = report->out_sys ? report->out_sys : EIO;
 	error_sys(&err, ERR_IO, "standard output");
 	report->style.json = false;
-	report_complain(report, &err);
+	if (report->out_sys != EPIPE || !report->style.shows)
+		report_complain(report, NULL, &err);
 	return error_exit_code(err.kind);
 }
 
@@ -531,8 +557,11 @@ int report_close(struct report **report)
 	size_t i;
 
 	display_free(&r->display);
-	for (i = 0; i < r->count; i++)
-		verdict_join(&all, verdict_of(&r->rows[i]));
+	for (i = 0; i < r->count; i++) {
+		struct verdict verdict = verdict_of(&r->rows[i]);
+
+		verdict_join(&all, &verdict);
+	}
 	if (verdict_is_empty(&all))
 		all = r->late;
 	status = check_status(r, verdict_status(&all));

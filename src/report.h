@@ -18,11 +18,12 @@
 struct report;
 
 struct report_style {
-	bool quiet;    /* -q: errors only, even on a terminal */
+	bool quiet;    /* -q: errors and warnings only, even on a terminal */
 	bool verbose;  /* -v: notes and the protocol; summary lines without a terminal, too */
 	bool terminal; /* standard error is one: failures are told that cron need not hear, too */
 	bool dumb;     /* which knows no escape sequences: no progress */
 	bool json;
+	bool shows;    /* what goes to standard output can be had again: its reader may leave */
 };
 
 struct report *report_open(const struct report_style *style);
@@ -56,8 +57,12 @@ void report_pause(struct report *report);
 /* Prints one line, or with --json the object, that was asked for: to standard output. */
 void report_line(struct report *report, const char *text);
 
-/* "mailhaul: text" for what concerns no account; folded into the exit status by its kind. */
-void report_complain(struct report *report, const struct error *err);
+/* Standard output is written out: before a fork, or the child's exit would do it once more. */
+void report_flush(struct report *report);
+
+/* "mailhaul: text" for what comes before the accounts; folded into the exit status by its kind.
+ * account: the name of the one that the text is about, for its object; NULL: none. */
+void report_complain(struct report *report, const char *account, const struct error *err);
 
 /* The same for what comes after the accounts: it counts only if all was well with them. */
 void report_complain_late(struct report *report, const struct error *err);

@@ -122,7 +122,7 @@ static int start_worker(struct supervisor *s, struct slot *slot, size_t i, struc
 		error_sys(err, ERR_BUG, "fcntl");
 		goto out;
 	}
-	fflush(NULL); /* or the worker's exit would write it a second time */
+	report_flush(s->report);
 	pid = fork();
 	if (pid == 0) {
 		close(ends[0]);
@@ -501,6 +501,8 @@ int supervisor_run(struct account *accounts, size_t count, uint64_t jobs, struct
 	s.slots = xcalloc(s.jobs, sizeof(*s.slots));
 	s.polls = xcalloc(2 * s.jobs, sizeof(*s.polls));
 	s.started = xcalloc(count, sizeof(*s.started));
+	for (size_t i = 0; i < count; i++)
+		s.started[i] = accounts[i].failed;
 	result = signals_catch(err) == -1 ? -1 : 1;
 	while (result == 1)
 		result = turn(&s, err);

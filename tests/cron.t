@@ -206,7 +206,7 @@ sed -i '/^password/d' "$conf"
 cron; told "no password, and nobody to ask" 77 "mailhaul: work: no password is configured, and \
 there is no terminal to ask on; set password_command or password_file"
 stop_pop3d
-configure 'keep = yes'
+configure 'complain_after = 4'
 cron --check; told "who asks is answered" 69 "mailhaul: work: cannot connect to .*"
 cron -v; ok "with -v all is told" grep -q 'cannot connect to' "$mail/$run"
 letter >/dev/null

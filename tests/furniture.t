@@ -40,7 +40,7 @@ sed -n '/^Account options/q; s/^  \(-.\)\{0,1\},\{0,1\} *\(--[a-z-]*\) .*/\1 \2/
 	tr ' ' '\n' | grep . | sort > "$work/flags"
 grep '^--' "$work/flags" > "$work/long"
 sed -n '/^Account options/,/^Options of the run/s/^  \([a-z][a-z0-9_]*\) .*/\1=/p' "$work/help" |
-	sort > "$work/keys"
+	grep -vx -e password= -e auto= | sort > "$work/keys"
 ok "the help has options to offer" grep -qx -e --list-accounts "$work/long"
 ok "and settings" grep -qx keep= "$work/keys"
 

@@ -137,7 +137,9 @@ static const struct scene {
 	 "mailhaul: c:3: bad\nmailhaul: c:4: bad\n", 78},
 	{"a warning", CRON, {begin(0), notes(0, NOTE_WARN, "no lock"), notes(0, NOTE_INFO, "info")},
 	 "mailhaul: work: no lock\n", 0},
-	{"no warning with -q", QUIET, {begin(0), notes(0, NOTE_WARN, "no lock")}, "", 0},
+	{"a warning with -q", QUIET,
+	 {begin(0), notes(0, NOTE_WARN, "no lock"), notes(0, NOTE_INFO, "info")},
+	 "mailhaul: work: no lock\n", 0},
 	{"notes with -v", VERBOSE,
 	 {begin(1), notes(1, NOTE_INFO, "info"), notes(1, NOTE_TRACE, "C: PASS ***")},
 	 "mailhaul: home: info\nmailhaul: home: C: PASS ***\n", 0},
@@ -186,7 +188,7 @@ static void play(struct report *report, const struct step *step)
 		else if (step->act == END)
 			report_end(report, step->i);
 		else
-			report_complain(report, &step->error);
+			report_complain(report, NULL, &step->error);
 		(void)report_tick(report);
 	}
 }
@@ -226,8 +228,8 @@ static const struct fold {
 	{"two permanent: the first", {ERR_AUTH}, {ERR_PROTOCOL}, 77},
 	{"two permanent: the other first", {ERR_PROTOCOL}, {ERR_AUTH}, 76},
 	{"a message", {0, ERR_IO}, {0}, 74},
-	{"an account's error hides its messages'", {ERR_TEMP, ERR_IO}, {0}, 75},
-	{"but not another's", {ERR_TEMP}, {0, ERR_IO}, 74},
+	{"an account's error and its message's", {ERR_TEMP, ERR_IO}, {0}, 74},
+	{"or another's", {ERR_TEMP}, {0, ERR_IO}, 74},
 	{"messages of two kinds", {0, ERR_TEMP, ERR_IO}, {0}, 74},
 	{"a stop and nothing else", {ERR_STOP}, {0}, 75},
 	{"a stop and something else", {ERR_STOP}, {ERR_CANTCREATE}, 73},
