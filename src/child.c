@@ -186,7 +186,8 @@ bool child_reap(struct child *child, int *status)
 		return false;
 	*status = 127 << 8; /* stays where the status is lost */
 	if (rc == 0) {
-		kill(-pid, SIGKILL);
+		if (child->signalled)
+			kill(-pid, SIGKILL);
 		do
 			rc = (int)waitpid(pid, status, 0);
 		while (rc < 0 && errno == EINTR);
@@ -199,6 +200,7 @@ bool child_reap(struct child *child, int *status)
 
 void child_signal(struct child *child, int signal)
 {
+	child->signalled = true;
 	if (child->pid > 0)
 		kill(-child->pid, signal);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * child.h - programs of the user: started without a shell, in their own session, with a limited
- * ear for what they say, and killed as a group.
+ * ear for what they say, and ended as a group where they do not end by themselves.
  *
  * The supervisor runs MDAs with it (several at a time, so start and reap are separate calls);
  * secret.c runs password commands (child_run waits).  posix_spawn; signals are default and
@@ -31,6 +31,7 @@ struct child {
 	struct str *said;    /* foreign: see child_spec */
 	char heard[CHILD_EAR];
 	size_t heard_len;
+	bool signalled;      /* child_signal was called */
 };
 
 /* Starts the program.  ERR_IO where it cannot be started: "cannot run NAME: why"; err->sys is
@@ -40,8 +41,9 @@ int child_start(struct child *child, const struct child_spec *spec, struct error
 /* Reads what it says, without waiting; closes the ear at its end.  Returns true while open. */
 bool child_listen(struct child *child);
 
-/* Asks for its end without waiting.  Returns true once *status (of waitpid) is there; then what
- * is left of its group is killed, the ear is drained and closed, pid is 0. */
+/* Asks for its end without waiting.  Returns true once *status (of waitpid) is there; then the ear
+ * is drained and closed, pid is 0.  What is left of its group is killed if the group was signalled;
+ * what a program leaves running when it ends by itself is its own business. */
 bool child_reap(struct child *child, int *status);
 
 /* Sends a signal to the whole group. */

@@ -269,7 +269,10 @@ static void test_left_behind(void)
 	OK(clock_ms() - then < 5000, "does not keep us");
 	OK(child.heard_len > 0 && number_parse(heard(), child.heard_len - 1, INT32_MAX, &pid),
 	   "its pid");
-	OK(pid > 0 && is_dead((long)pid), "which is killed too");
+	OK(pid > 0 && kill((pid_t)pid, SIGKILL) == 0, "which goes on");
+	EQUAL(run("sleep 30 & echo $!; wait", -1, 1), -1, "one that is late");
+	OK(child.heard_len > 0 && number_parse(heard(), child.heard_len - 1, INT32_MAX, &pid) &&
+	   is_dead((long)pid), "is killed with all it has started");
 	then = clock_ms();
 	EQUAL(run("setsid sleep 6 & sleep 0.1; echo said", -1, 10), 0,
 	      "one that escaped with our pipe");
