@@ -36,9 +36,6 @@
 #define GROUP_BYTES (64u << 20)
 #define GROUP_MS 2000
 
-/* So often what became of an MDA's messages is synced; and before any DELE. */
-#define MDA_SYNC_MS 500
-
 #define PROGRESS_MS 100
 #define MOST_IN_ROW 3 /* so many deliveries that fail one after another are no accident */
 #define BUSY_S 3600 /* how long putting away a group may take before we count as hung */
@@ -61,7 +58,6 @@ struct errand {
 	bool quitting, over;    /* QUIT is sent, is answered */
 	uint64_t received;      /* octets so far, for progress */
 	uint64_t shown;         /* when progress was sent, clock_ms */
-	uint64_t synced;        /* when an MDA's fates were, clock_ms */
 };
 
 /* -- words to the supervisor -------------------------------------------------------------- */
@@ -139,14 +135,16 @@ static int take_stock(struct errand *e, struct error *err)
 	e->due.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->due.num);
 	e->deleted.num = xcalloc((size_t)e->listing.count + 1, sizeof *e->deleted.num);
 	for (uint32_t num = 1; num <= e->listing.count; num++)
-		if (listing_message(&e->listing, num)->act == ACT_DELETE)
+		if (listing_message(&e->listing, num)->act == ACT_DELETE &&
+		    (!f->deletes_only || listing_message(&e->listing, num)->why == WHY_EXPIRED))
 			numbers_add(&e->due, num);
+	f->tally->listed = true;
 	if (f->deletes_only)
 		return 0;
 	if (sift_check_server(f->pop3, policy, err) == -1 ||
 	    sift_tell_large(&e->listing, f->seen, policy, err) == -1)
 		return -1;
-	order_begin(&e->order, &e->listing, policy->filter != NULL ? policy->limit : 0);
+	order_begin(&e->order, &e->listing, policy->limit, f->tally->fetched);
 	e->sieve = sift_open(f->deliver);
 	f->tally->kept = plan.kept + plan.too_big + plan.left;
 	if (plan.failed > 0)
@@ -185,6 +183,7 @@ static int ask(struct errand *e, struct error *err)
 
 			rc = pop3_send(pop3, message->sift || message->part ? POP3_TOP : POP3_RETR, num,
 			               message->octets, err);
+			e->f->tally->kept -= message->why == WHY_LIMIT && e->f->tally->kept > 0;
 			order_asked(&e->order);
 			e->asked++;
 		} else if (!may_quit(e) || (rc = plan_seal(&e->listing, e->f->seen, err)) == -1) {
@@ -232,7 +231,7 @@ static void suspect(const struct errand *e, uint32_t num, const struct error *wh
 
 static int broke_off(const struct errand *e, uint32_t num, struct error *err)
 {
-	e->f->tally->failed++;
+	e->f->tally->failed += err->kind != ERR_STOP;
 	e->f->tally->unsafe = true;
 	suspect(e, num, err);
 	return error_wrap(err, "message %lu", (unsigned long)num);
@@ -264,10 +263,13 @@ static int delivery_failed(struct errand *e, uint32_t num, const struct error *w
  * which was delivered: it is not delivered a second time, and goes if that one should go. */
 static void known_again(struct errand *e, const struct spool *spool, uint64_t since)
 {
+	struct message *message = listing_message(&e->listing, spool->num);
+
+	message->entry = spool->entry;
+	order_give_back(&e->order);
 	note(NOTE_INFO, "message %lu was delivered before: its UID stands for the same text still",
 	     (unsigned long)spool->num);
-	if (plan_is_done(listing_message(&e->listing, spool->num), since, &e->f->account->policy,
-	                 (uint64_t)time(NULL)))
+	if (plan_is_done(message, since, &e->f->account->policy, (uint64_t)time(NULL)))
 		numbers_add(&e->due, spool->num);
 	else
 		e->f->tally->kept++;
@@ -367,7 +369,8 @@ static int take_farewell(struct errand *e, const struct pop3_reply *reply, struc
 		e->f->tally->deleted++;
 		if (listing_is_unread(message))
 			continue; /* what the journal has of its UID is another one */
-		if (seen_gone(e->f->seen, listing_uid(&e->listing, message), message->octets, err) == -1)
+		if (seen_gone(e->f->seen, listing_uid(&e->listing, message), message->octets,
+		              message->entry, err) == -1)
 			return -1;
 	}
 	return 0;
@@ -448,13 +451,14 @@ static int tick_off(struct errand *e, const struct error *why, bool theirs, stru
 
 	for (size_t i = 0; i < e->held; i++) {
 		struct spool *spool = &e->group[i];
+		struct message *message = listing_message(&e->listing, spool->num);
 
 		if (spool->fate == SPOOL_SAFE) {
 			e->in_row = 0;
 			f->tally->fetched++;
 			f->tally->bytes += spool->size;
-			if (plan_is_done(listing_message(&e->listing, spool->num), now, &f->account->policy,
-			                 now))
+			message->entry = spool->entry;
+			if (plan_is_done(message, now, &f->account->policy, now))
 				numbers_add(&e->due, spool->num);
 			continue;
 		}
@@ -473,25 +477,13 @@ static int tick_off(struct errand *e, const struct error *why, bool theirs, stru
 	return rc;
 }
 
-/* What became of an MDA's message is written at once, so that no death of ours makes us hand it out
- * again, but synced with that of those behind it: each on its own would double what an MDA costs.
- * A power cut may have us repeat the last of them, as an MDA must bear anyway. */
-static int record_fates(struct errand *e, struct error *err)
-{
-	uint64_t wall = (uint64_t)time(NULL), now = clock_ms();
-
-	if (e->f->deliver->ops->group == 1 && now - e->synced < MDA_SYNC_MS)
-		return seen_settle_later(e->f->seen, e->group, e->held, wall, err);
-	e->synced = now;
-	return seen_settle(e->f->seen, e->group, e->held, wall, err);
-}
-
 /* The order here is the promise.  Before the intents nothing is visible; between the two records
  * a crash leaves intents that the next run settles; after the second the server's copy may go.
  * Returns -1 where the account cannot go on; a message's own failure is no error. */
 static int commit_group(struct errand *e, struct error *err)
 {
 	const struct deliver_ops *ops = e->f->deliver->ops;
+	uint64_t now = (uint64_t)time(NULL);
 	struct error why = {0};
 	bool theirs;
 	int rc;
@@ -503,7 +495,7 @@ static int commit_group(struct errand *e, struct error *err)
 		                  : seen_attempt(e->f->seen, e->group, e->held, &why);
 	if (rc == 0) {
 		rc = ops->publish(e->f->deliver, e->group, e->held, &why);
-		if (record_fates(e, err) == -1) {
+		if (seen_settle(e->f->seen, e->group, e->held, now, ops->group == 1, err) == -1) {
 			why = *err;
 			rc = -1;
 			for (size_t i = 0; i < e->held; i++) /* delivered, but nothing says so yet */
@@ -585,6 +577,7 @@ int fetch_run(const struct fetch *f, struct error *err)
 	int rc;
 
 	rc = errand_run(&e, err);
+	f->tally->kept += rc == 0 ? order_rest(&e.order) : 0;
 	if (rc == -1) {
 		f->tally->unsafe |= e.asked > 0;
 		rescue(&e, err);

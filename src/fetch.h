@@ -20,6 +20,7 @@ struct fetch_tally {
 	uint64_t deleted;        /* the server has confirmed it (QUIT) */
 	uint64_t failed;         /* could not be fetched or delivered; still on the server */
 	uint64_t due;            /* delivered, to be deleted, and not confirmed */
+	bool listed;             /* the server's listing was seen, so kept is known */
 	bool stuck;              /* it is of no use to go on in this run: nothing can be put away */
 	bool unsafe;             /* RETRed something that is not safe, or cannot go on: the session may
 	                          * not QUIT, and its deletes are for another one */

@@ -75,6 +75,17 @@ bool intents_add(struct intents *in, struct uidset *set, const struct record *r)
 	return true;
 }
 
+bool intents_mark(struct intents *in, const struct record *r)
+{
+	const struct spool_past *past = in->count > 0 ? &in->pasts[in->count - 1] : NULL;
+
+	if (past == NULL || past->count == 0 || r->token.len != SPOOL_TOKEN ||
+	    memcmp(past->intents[past->count - 1].token, r->token.p, SPOOL_TOKEN) != 0)
+		return false;
+	in->blocks[in->count - 1].entries[past->count - 1]->mark = r->octets;
+	return true;
+}
+
 /* Finds an open intent: newest block first, oldest intent first, for so they are settled. */
 static bool find(const struct intents *in, struct wire_span token, size_t *b, size_t *i)
 {
@@ -133,6 +144,9 @@ static void put_block(const struct spool_past *past, const struct intents_block 
 		                                .token = span(intent->token),
 		                                .uid = {entry->uid, entry->uid_len},
 		                                .octets = entry->octets, .place = span(intent->place)});
+		if (entry->mark != 0)
+			journal_put(j, &(struct record){.tag = 'G', .token = span(intent->token),
+			                                .octets = entry->mark});
 	}
 }
 

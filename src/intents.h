@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * intents.h - deliveries that are under way, or were when a run died: in blocks, one a run, as the
- * journal has them (P, then I or J until D or N).
+ * journal has them (P, then I or J, each with G, until D or N).
  *
  * A part of memory.h.
  */
@@ -30,6 +30,10 @@ void intents_begin(struct intents *intents, const struct record *record);
 /* Adds an intent to the last block, by a record I or J; the entry it will become is made in set.
  * Returns false where the record makes no sense. */
 bool intents_add(struct intents *intents, struct uidset *set, const struct record *record);
+
+/* The text of the last intent has a fingerprint, by a record G.  Returns false where that intent is
+ * another one. */
+bool intents_mark(struct intents *intents, const struct record *record);
 
 /* True where an intent of this token is open. */
 bool intents_have(const struct intents *intents, struct wire_span token);

@@ -46,6 +46,7 @@ struct message {
 	bool part;          /* FETCH: the header alone */
 	bool sift;          /* FETCH: if the filter takes it */
 	bool told;          /* that it failed before */
+	uint32_t entry;     /* what the journal knows it by, for seen_gone; 0: nothing */
 	uint64_t since;     /* wall clock of its delivery in s, where it is known */
 };
 

@@ -448,7 +448,7 @@ static int mark_group(struct sight *s, uint32_t *next, uint64_t *marked, struct 
 		                             .fate = SPOOL_SAFE};
 	}
 	if (n > 0)
-		rc = seen_settle(s->l->seen, spools, n, s->now, err);
+		rc = seen_settle(s->l->seen, spools, n, s->now, false, err);
 	*marked += n;
 	free(spools);
 	return rc;
@@ -492,9 +492,6 @@ static int may_mark(const struct look *l, struct error *err)
 {
 	struct spool_past *pasts;
 
-	if (l->account->policy.keep == 0)
-		return error_set(err, ERR_CONFIG, "keep: by keep = no the next run would delete all "
-		                 "that is marked as delivered; say how long it is to stay on the server");
 	if (seen_pasts(l->seen, &pasts) > 0)
 		return error_set(err, ERR_TEMP, "an interrupted run is to be completed first: fetch once, "
 		                 "then mark");

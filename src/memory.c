@@ -56,7 +56,7 @@ static bool deliver(struct memory *m, const struct record *r)
 		return false;
 	if (entry->part)
 		return size_up(m, &(struct record){.uid = uid_of(entry), .octets = entry->octets,
-		                                   .num = LARGE_HEADER});
+		                                   .num = LARGE_HEADER, .since = entry->mark});
 	entry->since = r->since;
 	uidset_add(&m->set, entry->uid_len > 0 ? entry : NULL);
 	forget_troubles(m, entry);
@@ -100,6 +100,8 @@ bool memory_apply(struct memory *m, const struct record *r)
 	case 'I':
 	case 'J':
 		return intents_add(&m->intents, &m->set, r);
+	case 'G':
+		return intents_mark(&m->intents, r);
 	case 'D':
 		return deliver(m, r);
 	case 'N':

@@ -20,17 +20,18 @@ void numbers_add(struct numbers *list, uint32_t num)
 	list->num[list->n++] = num;
 }
 
-void order_begin(struct order *o, struct listing *listing, uint64_t limit)
+void order_begin(struct order *o, struct listing *listing, uint64_t limit, uint64_t taken)
 {
-	*o = (struct order){.listing = listing, .limit = limit};
+	*o = (struct order){.listing = listing, .limit = limit, .taken = taken};
 	o->ready.num = xcalloc(2 * (size_t)listing->count + 1, sizeof *o->ready.num);
 }
 
+/* Those beyond the limit are wanted, too: one before it may turn out to be known. */
 static bool is_wanted(const struct order *o, uint32_t num)
 {
 	const struct message *message = listing_message(o->listing, num);
 
-	return message->act == ACT_FETCH && message->last == o->last;
+	return (message->act == ACT_FETCH || message->why == WHY_LIMIT) && message->last == o->last;
 }
 
 /* The next one by the listing. */
@@ -55,10 +56,7 @@ uint32_t order_next(struct order *o)
 	if (o->ready.at < o->ready.n)
 		return o->ready.num[o->ready.at];
 	num = find_next(o);
-	if (num > 0 && o->limit > 0 && listing_message(o->listing, num)->sift &&
-	    o->taken + o->sifting >= o->limit)
-		return 0;
-	return num;
+	return o->limit > 0 && o->taken + o->sifting >= o->limit ? 0 : num;
 }
 
 void order_asked(struct order *o)
@@ -67,9 +65,13 @@ void order_asked(struct order *o)
 
 	if (o->ready.at < o->ready.n)
 		o->ready.at++;
+	else if (message->sift)
+		o->sifting++;
 	else
-		o->sifting += message->sift;
+		o->taken++;
 	message->act = ACT_LEAVE;
+	if (message->why == WHY_LIMIT)
+		message->why = WHY_NEW;
 }
 
 void order_sifted(struct order *o, uint32_t num, enum message_act act)
@@ -89,6 +91,20 @@ void order_sifted(struct order *o, uint32_t num, enum message_act act)
 void order_again(struct order *o, uint32_t num)
 {
 	numbers_add(&o->ready, num);
+}
+
+void order_give_back(struct order *o)
+{
+	o->taken--;
+}
+
+uint64_t order_rest(const struct order *o)
+{
+	uint64_t n = 0;
+
+	for (uint32_t num = 1; o->listing != NULL && num <= o->listing->count; num++)
+		n += listing_message(o->listing, num)->act == ACT_FETCH;
+	return n;
 }
 
 void order_free(struct order *o)

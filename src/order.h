@@ -21,15 +21,16 @@ struct numbers {
 /* Zeroed: nothing is to be asked for. */
 struct order {
 	struct listing *listing; /* foreign; plan has judged it */
-	uint64_t limit;          /* how many the filter may take; 0: any */
-	uint64_t taken;          /* so many it took */
+	uint64_t limit;          /* how many may be taken; 0: any */
+	uint64_t taken;          /* so many were: asked for whole, or taken by the filter */
 	unsigned sifting;        /* so many it has not judged yet, of those that were asked for */
 	uint32_t next;           /* where the search goes on */
 	bool last;               /* only those are left that failed before */
 	struct numbers ready;    /* taken by the filter, or to be asked for again */
 };
 
-void order_begin(struct order *order, struct listing *listing, uint64_t limit);
+/* limit: how many the run may take, 0: any; taken: so many an earlier session of it took. */
+void order_begin(struct order *order, struct listing *listing, uint64_t limit, uint64_t taken);
 
 /* The number of the next message, 0 where there is none, or none before more is answered. */
 uint32_t order_next(struct order *order);
@@ -42,6 +43,12 @@ void order_sifted(struct order *order, uint32_t num, enum message_act act);
 
 /* This one is to be asked for again, once at most. */
 void order_again(struct order *order, uint32_t num);
+
+/* One that was asked for is none of the new: it does not count for the limit. */
+void order_give_back(struct order *order);
+
+/* How many are left that plan did not leave: when there is no next one, because of the limit. */
+uint64_t order_rest(const struct order *order);
 
 void order_free(struct order *order);
 

@@ -14,7 +14,7 @@
  * text (mark.h) and is not delivered a second time.
  *
  * But for plan_seal nothing here fails, reads or writes.  An entry whose message is fetched again
- * is marked outdated, and seen.c forgets it in time.  Each pass is linear.
+ * may be marked outdated: it does not count until its text is met.  Each pass is linear.
  */
 #include "config.h"
 
@@ -59,7 +59,7 @@ static struct seen_entry *take_exact(struct message *message, struct wire_span u
 	message->why = WHY_NEW;
 	while (message->octets > 0 && (entry = seen_take(seen, uid, message->octets, true)) != NULL &&
 	       is_gone(entry, policy)) {
-		entry->outdated = entry->doubt = entry->gone = true;
+		entry->outdated = entry->doubt = true;
 		message->why = WHY_CHANGED;
 	}
 	return entry;
@@ -221,6 +221,7 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 		struct message *message = &listing->messages[i];
 
 		known[i] = take_exact(message, listing_uid(listing, message), seen, policy);
+		message->entry = known[i] != NULL ? seen_taken(seen) : 0;
 	}
 	for (uint32_t i = 0; i < listing->count; i++) {
 		struct message *message = &listing->messages[i];

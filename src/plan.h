@@ -21,8 +21,8 @@ struct plan {
 	uint64_t octets;                               /* of those to fetch */
 };
 
-/* Sets act, why, last, part, sift, told, failures and since of every message of the listing.  now:
- * wall clock, s. */
+/* Sets act, why, last, part, sift, told, entry, failures and since of every message of the listing.
+ * now: wall clock, s. */
 void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
                const struct policy *policy, uint64_t now);
 

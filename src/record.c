@@ -13,8 +13,9 @@
  *     P KIND RUN PATH                  run RUN delivers to PATH from here on
  *     I TOKEN UID OCTETS PLACE         intent: this message is about to become visible there
  *     J TOKEN UID OCTETS PLACE         the same for its header alone
+ *     G TOKEN OCTETS                   the text of that intent, the last one, has this fingerprint
  *     D TOKEN SINCE NUM                it is delivered: entry NUM, unless it has no UID or was a
- *                                      header (then O, NUM 2)
+ *                                      header (then O, NUM 2); with the intent's fingerprint
  *     N TOKEN                          it is not: the intent is void
  *     S NUM UID OCTETS SINCE MISSING   entry NUM: delivered without an intent; also the snapshot
  *     M NUM MISSING                    entry NUM is not listed since MISSING; 0: it is back;
@@ -69,8 +70,8 @@ static const struct field {
 
 /* A tag and its fields. */
 static const char *const forms[] = {
-	"Vn", "Pkrp", "Ituol", "Jtuol", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon", "Xuons",
-	"Ouonsm", "Hno", "Anst", "Lns", "Z",
+	"Vn", "Pkrp", "Ituol", "Jtuol", "Gto", "Dtsn", "Nt", "Snuosm", "Mnm", "Fn", "Bns", "Tuon",
+	"Xuons", "Ouonsm", "Hno", "Anst", "Lns", "Z",
 };
 
 static const char *form_of(char tag)

@@ -27,12 +27,14 @@
 #define DISTRUST_FOR FORGET_AFTER         /* s after which pipelining is tried again */
 #define DISTRUST_AT 2                     /* once may have been the network */
 #define MAX_REFUSED 1000000u              /* so far they are counted */
+#define SYNC_MS 500                       /* fates that may be late are synced so often */
 
 struct seen {
 	int lock;             /* -1: not held */
 	struct journal journal;
 	struct memory memory; /* what it says */
 	bool listed;          /* plan may have outdated entries since seen_take_begin */
+	uint64_t settled;     /* when fates were last synced, clock_ms */
 };
 
 static struct wire_span span(const char *text)
@@ -183,13 +185,15 @@ static void record_safe(struct seen *seen, const char *token, uint64_t now)
 	                             .num = seen->memory.set.count});
 }
 
-/* What was recorded last has this fingerprint. */
-static void record_mark(struct seen *seen, uint64_t mark)
+/* A delivery without an intent, with its fingerprint. */
+static void record_entry(struct seen *seen, const struct spool *spool, uint64_t since)
 {
-	size_t num = seen->memory.set.count - 1;
+	size_t num = seen->memory.set.count;
 
-	if (mark != 0 && uidset_at(&seen->memory.set, num) != NULL)
-		happen(seen, (struct record){.tag = 'H', .num = num, .octets = mark});
+	happen(seen, (struct record){.tag = 'S', .num = num, .uid = spool->uid,
+	                             .octets = spool->octets, .since = since});
+	if (spool->mark != 0 && uidset_at(&seen->memory.set, num) != NULL)
+		happen(seen, (struct record){.tag = 'H', .num = num, .octets = spool->mark});
 }
 
 static void record_large(struct seen *seen, struct wire_span uid, uint64_t octets,
@@ -249,10 +253,11 @@ int seen_begin(struct seen *seen, const char *kind, const char *path, const char
 	return journal_sync(&seen->journal, err);
 }
 
-/* Forgets what plan has outdated, and before any delivery is recorded: else the new entry and the
- * old one together would look as if two messages of that UID were known.  And notes what may not be
- * listed any more, lest another message of that UID and size be taken for it. */
-static void forget_outdated(struct seen *seen)
+/* Notes what plan has outdated, before any delivery is recorded: else the new entry and the old one
+ * together would look as if two messages of that UID were known.  The old one stays, for its text
+ * may be met yet, now or by a later session.  And notes what may not be listed any more, lest
+ * another message of that UID and size be taken for it. */
+static void note_outdated(struct seen *seen)
 {
 	if (!seen->listed)
 		return;
@@ -260,43 +265,46 @@ static void forget_outdated(struct seen *seen)
 	for (size_t num = 0; num < seen->memory.set.count; num++) {
 		const struct seen_entry *entry = uidset_at(&seen->memory.set, num);
 
-		if (entry != NULL && entry->outdated && !entry->gone)
-			happen(seen, (struct record){.tag = 'F', .num = num});
-		else if (entry != NULL && entry->doubt && entry->missing == 0)
+		if (entry != NULL && entry->doubt && entry->missing == 0)
 			happen(seen, (struct record){.tag = 'M', .num = num,
-			                             .missing = (uint64_t)time(NULL)});
+			                             .missing = entry->outdated ? UIDSET_TWIN
+			                                                        : (uint64_t)time(NULL)});
 	}
 }
 
 int seen_intend(struct seen *seen, const struct spool *spools, size_t n, struct error *err)
 {
-	forget_outdated(seen);
-	for (size_t i = 0; i < n; i++)
+	note_outdated(seen);
+	for (size_t i = 0; i < n; i++) {
 		happen(seen, (struct record){.tag = spools[i].part ? 'J' : 'I',
 		                             .token = span(spools[i].token), .uid = spools[i].uid,
 		                             .octets = spools[i].octets, .place = span(spools[i].place)});
+		if (spools[i].uid.len > 0 && spools[i].mark != 0)
+			happen(seen, (struct record){.tag = 'G', .token = span(spools[i].token),
+			                             .octets = spools[i].mark});
+	}
 	return journal_sync(&seen->journal, err);
 }
 
-/* The message is delivered; or of one that is too large the header, with that fingerprint. */
-static void settle_safe(struct seen *seen, const struct spool *spool, bool intended, uint64_t now)
+/* The message is delivered, or of one that is too large the header; its intent has told the rest,
+ * if there was one. */
+static void settle_safe(struct seen *seen, struct spool *spool, bool intended, uint64_t now)
 {
+	size_t num = seen->memory.set.count;
+
 	if (intended)
 		record_safe(seen, spool->token, now);
-	else if (spool->uid.len > 0 && !spool->part)
-		happen(seen, (struct record){.tag = 'S', .num = seen->memory.set.count,
-		                             .uid = spool->uid, .octets = spool->octets,
-		                             .since = now});
-	if (spool->part)
+	else if (spool->part)
 		record_large(seen, spool->uid, spool->octets, LARGE_HEADER, spool->mark);
 	else if (spool->uid.len > 0)
-		record_mark(seen, spool->mark);
+		record_entry(seen, spool, now);
+	spool->entry = uidset_at(&seen->memory.set, num) != NULL ? (uint32_t)num + 1 : 0;
 }
 
-int seen_settle_later(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
-                      struct error *err)
+int seen_settle(struct seen *seen, struct spool *spools, size_t n, uint64_t now, bool late,
+                struct error *err)
 {
-	forget_outdated(seen);
+	note_outdated(seen);
 	for (size_t i = 0; i < n; i++) {
 		bool intended = intents_have(&seen->memory.intents, span(spools[i].token));
 
@@ -305,14 +313,9 @@ int seen_settle_later(struct seen *seen, const struct spool *spools, size_t n, u
 		else if (spools[i].fate == SPOOL_VOID && intended)
 			record_void(seen, spools[i].token);
 	}
-	return journal_write(&seen->journal, err);
-}
-
-int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
-                struct error *err)
-{
-	if (seen_settle_later(seen, spools, n, now, err) == -1)
-		return -1;
+	if (late && clock_ms() - seen->settled < SYNC_MS)
+		return journal_write(&seen->journal, err);
+	seen->settled = clock_ms();
 	return journal_sync(&seen->journal, err);
 }
 
@@ -410,6 +413,11 @@ struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t o
 	return uidset_take(&seen->memory.set, uid, octets, exact);
 }
 
+uint32_t seen_taken(const struct seen *seen)
+{
+	return (uint32_t)seen->memory.set.given + 1;
+}
+
 bool seen_awaits(const struct seen *seen, uint64_t now)
 {
 	return uidset_lacks(&seen->memory.set, now > FORGET_AFTER ? now - FORGET_AFTER : 0);
@@ -431,11 +439,13 @@ void seen_note_twins(struct seen *seen)
 	}
 }
 
-int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err)
+int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, uint32_t entry,
+              struct error *err)
 {
-	size_t num;
+	size_t num = entry - 1;
 
-	if (uidset_find(&seen->memory.set, uid, octets, &num))
+	if (entry > 0 ? uidset_at(&seen->memory.set, num) != NULL
+	              : uidset_find(&seen->memory.set, uid, octets, &num))
 		happen(seen, (struct record){.tag = 'F', .num = num});
 	return unsynced(seen, err);
 }
@@ -451,23 +461,21 @@ static bool recall_header(struct seen *seen, const struct spool *spool)
 	return true;
 }
 
-bool seen_recall(struct seen *seen, const struct spool *spool, uint64_t *since)
+bool seen_recall(struct seen *seen, struct spool *spool, uint64_t *since)
 {
 	const struct seen_entry *entry;
 	size_t num;
 
 	if (spool->part)
 		return recall_header(seen, spool);
-	forget_outdated(seen); /* it is recalled all the same */
+	note_outdated(seen);
 	entry = uidset_recall(&seen->memory.set, spool->uid, spool->mark, &num);
 	if (entry == NULL)
 		return false;
-	if (num != UIDSET_RETIRED)
-		happen(seen, (struct record){.tag = 'F', .num = num});
-	happen(seen, (struct record){.tag = 'S', .num = seen->memory.set.count, .uid = spool->uid,
-	                             .octets = spool->octets, .since = entry->since});
-	record_mark(seen, spool->mark);
 	*since = entry->since;
+	happen(seen, (struct record){.tag = 'F', .num = num});
+	spool->entry = (uint32_t)seen->memory.set.count + 1;
+	record_entry(seen, spool, *since);
 	return true;
 }
 
@@ -489,14 +497,18 @@ static void miss(struct seen *seen, size_t num, uint64_t now)
 {
 	const struct seen_entry *entry = uidset_at(&seen->memory.set, num);
 	bool listed = entry != NULL && entry->taken && !entry->doubt;
+	uint64_t from; /* what had a twin is not known to be missing, and ages from its delivery */
 
-	if (entry == NULL || (listed && entry->missing == 0))
+	if (entry == NULL || entry->contested || (listed && entry->missing <= UIDSET_TWIN))
 		return;
+	from = entry->missing > UIDSET_TWIN ? entry->missing : entry->since;
 	if (listed)
 		happen(seen, (struct record){.tag = 'M', .num = num, .missing = 0});
 	else if (entry->missing == 0)
-		happen(seen, (struct record){.tag = 'M', .num = num, .missing = now > 0 ? now : 1});
-	else if (now > entry->missing && now - entry->missing > FORGET_AFTER)
+		happen(seen, (struct record){.tag = 'M', .num = num,
+		                             .missing = now > UIDSET_TWIN ? now : UIDSET_TWIN + 1});
+	else if (now > from && now - from > FORGET_AFTER &&
+	         !(entry->missing == UIDSET_TWIN && entry->taken))
 		happen(seen, (struct record){.tag = 'F', .num = num});
 }
 
@@ -504,7 +516,7 @@ int seen_missing(struct seen *seen, uint64_t now, struct error *err)
 {
 	struct record r;
 
-	forget_outdated(seen);
+	note_outdated(seen);
 	for (size_t num = 0; num < seen->memory.set.count; num++)
 		miss(seen, num, now);
 	for (size_t num = 0; tries_vanished(&seen->memory.tries, &num, &r);)

@@ -42,14 +42,11 @@ int seen_begin(struct seen *seen, const char *kind, const char *path, const char
 int seen_intend(struct seen *seen, const struct spool *spools, size_t n, struct error *err);
 
 /* Records the fate of these spools (one write, one sync): SAFE ones are delivered from now on, or
- * their headers are (spool.part); VOID ones never were, UNSURE ones stay open.  Works with and
- * without an intent. */
-int seen_settle(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
+ * their headers are (spool.part), and get spool.entry; VOID ones never were, UNSURE ones stay open.
+ * Works with and without an intent.  late: where the last call that synced was within half a second
+ * it is only written, which outlives us, and a power cut after the next sync of anything. */
+int seen_settle(struct seen *seen, struct spool *spools, size_t n, uint64_t now, bool late,
                 struct error *err);
-
-/* The same without the sync: it outlives us, and a power cut after the next sync of anything. */
-int seen_settle_later(struct seen *seen, const struct spool *spools, size_t n, uint64_t now,
-                      struct error *err);
 
 /* What is recorded by now outlives a power cut.  Costs nothing where it does already. */
 int seen_sync(struct seen *seen, struct error *err);
@@ -60,6 +57,9 @@ int seen_sync(struct seen *seen, struct error *err);
 void seen_take_begin(struct seen *seen);
 struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t octets, bool exact);
 
+/* The entry that seen_take gave last, for seen_gone. */
+uint32_t seen_taken(const struct seen *seen);
+
 /* True where the listing lacks what it should have: a message without a UID may be that. */
 bool seen_awaits(const struct seen *seen, uint64_t now);
 
@@ -69,13 +69,15 @@ bool seen_awaits(const struct seen *seen, uint64_t now);
 void seen_twin(struct seen *seen, struct wire_span uid, uint64_t octets);
 void seen_note_twins(struct seen *seen);
 
-/* The server said it is deleted (QUIT was answered +OK): forget it.  seen_flush makes it last. */
-int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, struct error *err);
+/* The server said it is deleted (QUIT was answered +OK): forget it.  entry: by seen_taken, or
+ * spool.entry; 0: not known, any of that UID and size.  seen_flush makes it last. */
+int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, uint32_t entry,
+              struct error *err);
 
 /* A message that was fetched, for its UID proves nothing: true where by its text it is one that was
  * delivered, and no message of the listing is that for certain.  Then it has these octets from now
- * on, and counts as listed; since: when it was delivered, s.  Not synced. */
-bool seen_recall(struct seen *seen, const struct spool *spool, uint64_t *since);
+ * on, and counts as listed; since: when it was delivered, s; spool.entry is set.  Not synced. */
+bool seen_recall(struct seen *seen, struct spool *spool, uint64_t *since);
 
 /* A message of the listing that is too large to be fetched: what was done with it before. */
 enum large_state seen_large(struct seen *seen, struct wire_span uid, uint64_t octets);
@@ -85,8 +87,7 @@ int seen_told_large(struct seen *seen, struct wire_span uid, uint64_t octets, st
 
 /* Entries that the listing did not have: noted, and forgotten when they are missing for 30 days
  * (servers in trouble list nothing and come back).  A listing that was cut short is not to be
- * given here.  What plan has outdated is forgotten here, or before the next record of a
- * delivery. */
+ * given here. */
 int seen_missing(struct seen *seen, uint64_t now, struct error *err);
 
 /* True where commands are to be sent one at a time: pipelining broke the last two sessions that

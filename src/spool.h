@@ -47,6 +47,7 @@ struct spool {
 	uint64_t mark;             /* fingerprint of its text, by spool_end */
 	uint64_t sum;              /* and of all its bytes in fd, where the form is SPOOL_MBOXRD */
 	uint64_t attempt;          /* which time it is handed out, from 1; only for an MDA */
+	uint32_t entry;            /* what the journal knows it by, for seen_gone; 0: nothing */
 };
 
 /* A delivery that a crash interrupted, as the journal remembers it.  Strings are the journal's. */

@@ -217,23 +217,12 @@ void uidset_add(struct uidset *set, struct seen_entry *entry)
 		push(set, TAKEN, set->count - 1);
 }
 
-static void retire(struct uidset *set, struct seen_entry *entry)
-{
-	if (set->retired == NULL)
-		set->retired = xcalloc(1, sizeof *set->retired);
-	uidset_add(set->retired, entry);
-	entry->outdated = entry->taken = false;
-	drop_tables(set->retired);
-}
-
 void uidset_forget(struct uidset *set, size_t num)
 {
 	struct seen_entry *entry = uidset_at(set, num);
 
 	if (entry == NULL)
 		return;
-	if (entry->outdated)
-		retire(set, entry);
 	set->slots[num].entry = NULL;
 	set->live--;
 }
@@ -255,7 +244,7 @@ void uidset_take_begin(struct uidset *set)
 		struct seen_entry *entry = set->slots[num].entry;
 
 		if (entry != NULL)
-			entry->taken = entry->contested = entry->doubt = entry->outdated = entry->gone = false;
+			entry->taken = entry->contested = entry->doubt = entry->outdated = false;
 	}
 	drop_tables(set);
 }
@@ -300,7 +289,7 @@ struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_
 		uidset_contest(set, uid, octets); /* and no entry was left */
 		return NULL;
 	}
-	num = *link - 1;
+	num = set->given = *link - 1;
 	*link = set->slots[num].next[link_of(FREE)];
 	set->slots[num].entry->taken = true;
 	push(set, TAKEN, num);
@@ -327,41 +316,27 @@ bool uidset_lacks(const struct uidset *set, uint64_t since)
 	return false;
 }
 
-/* The number of the first of that UID and text that may be meant. */
-static bool find_text(struct uidset *set, struct wire_span uid, uint64_t mark, size_t *num)
-{
-	const uint32_t *link;
-
-	need_tables(set);
-	for (link = bucket(set, TEXTS, uid, mark); *link > 0;) {
-		const struct uidset_slot *slot = &set->slots[*num = *link - 1];
-		const struct seen_entry *entry = slot->entry;
-
-		link = &slot->next[link_of(TEXTS)];
-		if (entry != NULL && entry->mark == mark && is_entry(entry, uid) &&
-		    (!entry->taken || entry->doubt))
-			return true;
-	}
-	return false;
-}
-
 const struct seen_entry *uidset_recall(struct uidset *set, struct wire_span uid, uint64_t mark,
                                        size_t *num)
 {
-	const struct seen_entry *entry;
+	uint32_t *link;
 
 	if (uid.len == 0 || mark == 0)
 		return NULL;
-	if (find_text(set, uid, mark, num)) {
-		uidset_at(set, *num)->outdated = false; /* it is found here, and not to be retired */
-		return uidset_at(set, *num);
+	need_tables(set);
+	for (link = bucket(set, TEXTS, uid, mark); *link > 0;) {
+		struct uidset_slot *slot = &set->slots[*num = *link - 1];
+		const struct seen_entry *entry = slot->entry;
+		uint32_t *next = &slot->next[link_of(TEXTS)];
+
+		if (entry == NULL || (entry->taken && !entry->doubt))
+			*link = *next;
+		else if (entry->mark == mark && is_entry(entry, uid))
+			return entry;
+		else
+			link = next;
 	}
-	if (set->retired == NULL || !find_text(set->retired, uid, mark, num))
-		return NULL;
-	entry = uidset_at(set->retired, *num);
-	uidset_forget(set->retired, *num);
-	*num = UIDSET_RETIRED;
-	return entry;
+	return NULL;
 }
 
 bool uidset_find(struct uidset *set, struct wire_span uid, uint64_t octets, size_t *num)
@@ -385,9 +360,6 @@ void uidset_free(struct uidset *set)
 		next = chunk->next;
 		free(chunk);
 	}
-	if (set->retired != NULL)
-		uidset_free(set->retired);
-	free(set->retired);
 	free(set->slots);
 	drop_tables(set);
 	*set = (struct uidset){0};

@@ -26,10 +26,9 @@ struct seen_entry {
 	bool contested;   /* more messages have its UID and size than there are entries */
 	bool doubt;       /* set by plan: a message of its UID but of another size is listed, and may be
 	                   * its own: the text will tell */
-	bool outdated;    /* set by plan: its message is another one by now and is fetched again, so
-	                   * the entry is forgotten before that one's delivery is recorded */
-	bool gone;        /* set by plan with outdated: it was missing, so it never counts, and stays
-	                   * until its text is met, for the session may not come to that */
+	bool outdated;    /* set by plan, with doubt: the message that has its UID and size may be
+	                   * another one by now.  It does not count, and stays until its text is met,
+	                   * in this session or in a later one */
 	bool part;        /* of an intent: the header alone is delivered, and large.h takes it */
 	uint64_t mark;    /* fingerprint of its text (mark.h); 0: not known */
 	uint16_t uid_len; /* at most WIRE_MAX_UID */
@@ -48,7 +47,7 @@ struct uidset {
 	uint32_t *heads;             /* of the lists entries are found by; NULL: not built */
 	size_t buckets;
 	uint64_t key[4];
-	struct uidset *retired;      /* owned: what was outdated when it was forgotten; or NULL */
+	size_t given;                /* the number of what uidset_take gave last */
 };
 
 /* Makes an entry that is no member yet. */
@@ -60,7 +59,6 @@ void uidset_add(struct uidset *set, struct seen_entry *entry);
 /* The entry of that number, NULL where there is none or it is forgotten. */
 struct seen_entry *uidset_at(const struct uidset *set, uint64_t num);
 
-/* An outdated one is only forgotten by its number: uidset_recall still finds it. */
 void uidset_forget(struct uidset *set, size_t num);
 
 /* Numbers anew, from 0 and without gaps, in the same order. */
@@ -81,9 +79,7 @@ size_t uidset_marked(const struct uidset *set);
 bool uidset_lacks(const struct uidset *set, uint64_t since);
 
 /* Finds an entry of that UID and text which no message of the listing has for certain, and its
- * number; UIDSET_RETIRED where it was outdated and has none: those are found once.  The caller
- * shall forget the others.  NULL: none. */
-#define UIDSET_RETIRED SIZE_MAX
+ * number; the caller shall forget it.  NULL: none. */
 const struct seen_entry *uidset_recall(struct uidset *set, struct wire_span uid, uint64_t mark,
                                        size_t *num);
 

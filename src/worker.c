@@ -330,13 +330,15 @@ static int fetch_mail(struct worker *w, struct error *err)
 	        (err->kind == ERR_PROTOCOL || err->kind == ERR_TEMP);
 	if (broke) {
 		struct error first = *err;
+		bool listed = w->tally.listed;
 		uint64_t kept = w->tally.kept;
 
 		note(NOTE_INFO, "%s; once more, one command at a time", first.text);
 		w->tally.failed = w->tally.due = 0;
 		w->tally.unsafe = false;
 		rc = run_session(w, SESSION_FETCH, true, &was_ahead, err);
-		w->tally.kept = kept; /* the second listing counts what the first has brought */
+		if (listed) /* the second listing counts what the first session has brought */
+			w->tally.kept = kept;
 		if (rc == -1 && err->kind == ERR_TEMP) /* "in use", by the session we just lost */
 			*err = first;
 		else if (rc == -1 && err->kind == ERR_UNAVAILABLE) /* not why it broke */
@@ -424,7 +426,8 @@ static int show_status(struct worker *w, struct error *err)
 	return status_run(w->account, w->state_dir, w->link, err);
 }
 
-/* Takes down how a run ended, and says what those are to be told who do not look on. */
+/* Takes down how a run ended, and says what those are to be told who do not look on.  Who looks on
+ * is told each time, and that uses up nobody's word. */
 static enum note_level remember(const struct account *account, const char *state_dir,
                                 const struct error *err, uint64_t fetched,
                                 char text[HISTORY_TEXT])
@@ -434,7 +437,8 @@ static enum note_level remember(const struct account *account, const char *state
 	text_copy(text, HISTORY_TEXT, err != NULL ? err->text : "");
 	if (state_dir != NULL && !account->look && !account->inspect &&
 	    (err == NULL || err->kind != ERR_STOP))
-		news = history_add(state_dir, err, fetched, account->policy.complain_after,
+		news = history_add(state_dir, err, fetched,
+		                   account->watched ? 0 : account->policy.complain_after,
 		                   (uint64_t)time(NULL), text);
 	if (news == HISTORY_OVER)
 		note(NOTE_WARN, "%s", text);

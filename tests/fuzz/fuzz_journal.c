@@ -230,15 +230,16 @@ static void deliver(struct model *m, struct seen *seen, unsigned fates)
 		r.tag = spools[i].part ? 'J' : 'I';
 		r.place = i == 0 ? span("1:2 3%") : span("");
 		CHECK(model_apply(m, &r));
+		r.tag = 'G';
+		r.octets = spools[i].mark;
+		CHECK(spools[i].uid.len == 0 || r.octets == 0 || model_apply(m, &r));
 		spools[i].fate = fates >> 2 * i & 3;
 		r.tag = spools[i].fate == SPOOL_SAFE ? 'D' : 'N';
 		r.num = m->count;
 		if (spools[i].fate == SPOOL_SAFE || spools[i].fate == SPOOL_VOID)
 			CHECK(model_apply(m, &r));
-		if (spools[i].fate == SPOOL_SAFE && spools[i].uid.len > 0 && !spools[i].part)
-			m->entries[m->count - 1].mark = spools[i].mark;
 	}
-	CHECK(seen_settle(seen, spools, 2, NOW, &err) == 0);
+	CHECK(seen_settle(seen, spools, 2, NOW, false, &err) == 0);
 }
 
 /* True where no other entry has its UID and its size or text, so that nobody can mean another
@@ -277,7 +278,7 @@ static void forget_one(struct model *m, struct seen *seen, unsigned which)
 		CHECK(model_apply(m, &r));
 		m->entries[r.num].mark = e->mark;
 	} else {
-		CHECK(seen_gone(seen, e->uid, e->octets, &err) == 0);
+		CHECK(seen_gone(seen, e->uid, e->octets, 0, &err) == 0);
 	}
 	e->live = false;
 }
@@ -355,9 +356,9 @@ static void make_stale(const struct model *m, struct seen *seen)
 			return;
 	for (size_t i = 0; i < MANY; i++)
 		spools[i] = (struct spool){.octets = i, .uid = {"many", 4}, .fate = SPOOL_SAFE};
-	CHECK(seen_settle(seen, spools, MANY, NOW, &err) == 0);
+	CHECK(seen_settle(seen, spools, MANY, NOW, false, &err) == 0);
 	for (size_t i = 0; i < MANY; i++)
-		CHECK(seen_gone(seen, (struct wire_span){"many", 4}, i, &err) == 0);
+		CHECK(seen_gone(seen, (struct wire_span){"many", 4}, i, 0, &err) == 0);
 }
 
 static void log_in(struct model *m, struct seen *seen, unsigned fates)

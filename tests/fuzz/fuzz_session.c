@@ -240,7 +240,6 @@ static int box_settle(const struct deliver *d, struct spool_past *past, struct e
 			g++;
 		CHECK(g < given + givens && g->fate == SPOOL_UNSURE);
 		g->fate = past->intents[i].fate = g->visible ? SPOOL_SAFE : SPOOL_VOID;
-		g->mark = 0; /* an intent does not tell it */
 	}
 	return 0;
 }

@@ -26,6 +26,7 @@ struct model_intent {
 	size_t block;
 	bool part, open;
 	enum spool_fate fate;
+	uint64_t mark;
 };
 
 struct model_block {
@@ -164,7 +165,10 @@ static inline bool model_deliver(struct model *m, const struct record *r)
 
 	if (intent != NULL && intent->part)
 		return model_size_up(m, (struct model_large){intent->uid, intent->octets, 2, 0});
-	return intent != NULL && model_add(m, intent->uid, intent->octets, r);
+	if (intent == NULL || !model_add(m, intent->uid, intent->octets, r))
+		return false;
+	m->entries[m->count - 1].mark = intent->mark;
+	return true;
 }
 
 static inline bool model_remember(struct model *m, const struct record *r)
@@ -194,8 +198,23 @@ static inline bool model_intend(struct model *m, const struct record *r)
 	if (part && r->uid.len == 0)
 		return false;
 	m->intents[m->nintents++] = (struct model_intent){
-		r->token, r->place, r->uid, r->octets, m->nblocks - 1, part, true, SPOOL_UNSURE};
+		r->token, r->place, r->uid, r->octets, m->nblocks - 1, part, true, SPOOL_UNSURE, 0};
 	return true;
+}
+
+/* Of the newest block the newest intent that is open. */
+static inline bool model_mark(struct model *m, const struct record *r)
+{
+	for (size_t i = m->nintents; i-- > 0;) {
+		struct model_intent *intent = &m->intents[i];
+
+		if (!intent->open || intent->block != m->nblocks - 1)
+			continue;
+		if (is_same_span(intent->token, r->token))
+			intent->mark = r->octets;
+		return is_same_span(intent->token, r->token);
+	}
+	return false;
 }
 
 /* False where the record makes no sense. */
@@ -213,6 +232,8 @@ static inline bool model_apply(struct model *m, const struct record *r)
 	case 'I':
 	case 'J':
 		return model_intend(m, r);
+	case 'G':
+		return model_mark(m, r);
 	case 'D':
 		return model_deliver(m, r);
 	case 'N':

@@ -108,7 +108,7 @@ static inline void add(struct seen *seen, const char *uid, uint64_t octets, uint
 {
 	struct spool spool = spool_of(uid, octets, SPOOL_SAFE);
 
-	if (seen_settle(seen, &spool, 1, since, &err) == -1)
+	if (seen_settle(seen, &spool, 1, since, false, &err) == -1)
 		OK(false, err.text);
 }
 

@@ -43,12 +43,12 @@ static void write_history(struct seen *seen)
 		spools[1].fate = SPOOL_VOID;
 		spools[2].fate = round ? SPOOL_UNSURE : SPOOL_SAFE;
 		seen_intend(seen, spools, 4, &err);
-		seen_settle(seen, spools, 4, 1700000000, &err);
+		seen_settle(seen, spools, 4, 1700000000, false, &err);
 	}
 	seen_take_begin(seen);
 	seen_take(seen, span("a"), 100, true);
 	seen_missing(seen, 1700000001, &err);
-	seen_gone(seen, span("a"), 100, &err);
+	seen_gone(seen, span("a"), 100, 0, &err);
 	seen_flush(seen, &err);
 	seen_close(&seen, true);
 	seen = open_seen(dir);
@@ -177,12 +177,12 @@ static void test_power_cut(void)
 	seen = fresh();
 	for (int i = 0; i < 3; i++)
 		spools[i] = spool_of("a", 1u + (unsigned)i, SPOOL_SAFE);
-	seen_settle(seen, spools, 3, 1, &err);
+	seen_settle(seen, spools, 3, 1, false, &err);
 	memcpy(bytes, get_file(dir, "journal", &len), 4096);
 	line = strcspn(bytes, "\n") + 1;
 	memset(bytes + line, 0, 10);
 	SAME(meaning(bytes, len), "= 0\n", "a hole in what was not yet synced is a torn tail");
-	seen_settle(seen, spools, 1, 1, &err);
+	seen_settle(seen, spools, 1, 1, false, &err);
 	memcpy(bytes, get_file(dir, "journal", &len), 4096);
 	memset(bytes + line, 0, 10);
 	OK(meaning(bytes, len) == NULL && err.kind == ERR_IO, "with a later sync it is damage");
@@ -281,8 +281,8 @@ static void test_compaction(void)
 	for (int i = 0; i < 700; i++) {
 		struct spool many[2] = {spool_of("zz", 5, SPOOL_SAFE), spool_of("a", 7, SPOOL_SAFE)};
 
-		seen_settle(seen, many, i % 10 == 0 ? 2 : 1, 1, &err);
-		seen_gone(seen, span("zz"), 5, &err);
+		seen_settle(seen, many, i % 10 == 0 ? 2 : 1, 1, false, &err);
+		seen_gone(seen, span("zz"), 5, 0, &err);
 	}
 	before = shown(seen);
 	size = size_of(dir, "journal");
@@ -293,8 +293,8 @@ static void test_compaction(void)
 	SAME(shown(seen), before, "it knows the same");
 	test_snapshot_damage();
 	OK(strstr(shown_after_crash(), "place of") != NULL, "the run's intents are in it");
-	seen_settle(seen, spools, 2, 2, &err);
-	EQUAL(seen_gone(seen, span("a"), 7, &err), 0, "it goes on");
+	seen_settle(seen, spools, 2, 2, false, &err);
+	EQUAL(seen_gone(seen, span("a"), 7, 0, &err), 0, "it goes on");
 	EQUAL(seen_flush(seen, &err), 0, "and on");
 	before = shown(seen);
 	seen_close(&seen, true);
@@ -303,7 +303,7 @@ static void test_compaction(void)
 	mkdir(in(dir, "journal.new"), 0700);
 	for (int i = 0; i < 700; i++) {
 		add(seen, "b", 5, 1);
-		seen_gone(seen, span("b"), 5, &err);
+		seen_gone(seen, span("b"), 5, 0, &err);
 	}
 	before = shown(seen);
 	size = size_of(dir, "journal");

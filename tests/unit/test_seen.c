@@ -35,7 +35,7 @@ static void test_life(void)
 	spools[2] = spool_of("-", 30, SPOOL_UNSURE);
 	EQUAL(seen_intend(seen, spools, 3, &err), 0, "intents");
 	OK(strstr(shown_after_crash(), "place of 3") != NULL, "a crash leaves the intents");
-	EQUAL(seen_settle(seen, spools, 3, 777, &err), 0, "fates");
+	EQUAL(seen_settle(seen, spools, 3, 777, false, &err), 0, "fates");
 	seen_take_begin(seen);
 	entry = seen_take(seen, span("a"), 10, true);
 	OK(entry != NULL && entry->since == 777 && entry->missing == 0, "what is safe is remembered");
@@ -67,14 +67,14 @@ static void test_life(void)
 	EQUAL(seen_pasts(seen, &past), 0, "for good");
 	EQUAL(seen_count(seen), 2, "both are");
 	spools[1].fate = SPOOL_SAFE;
-	EQUAL(seen_settle_later(seen, spools + 1, 1, 778, &err), 0, "one more, not synced");
+	EQUAL(seen_settle(seen, spools + 1, 1, 778, true, &err), 0, "one more, late");
 	SAME(shown_after_crash(), shown(seen), "outlives us");
-	EQUAL(seen_gone(seen, span("b"), 20, &err), 0, "one is deleted");
+	EQUAL(seen_gone(seen, span("b"), 20, 0, &err), 0, "one is deleted");
 	EQUAL(seen_sync(seen, &err), 0, "and that is synced");
 	SAME(shown_after_crash(), shown(seen), "so it lasts");
-	EQUAL(seen_gone(seen, span("a"), 10, &err), 0, "the server deleted it");
-	EQUAL(seen_gone(seen, span("a"), 10, &err), 0, "to say so twice is no error");
-	EQUAL(seen_gone(seen, span(""), 10, &err), 0, "nor without a UID");
+	EQUAL(seen_gone(seen, span("a"), 10, 0, &err), 0, "the server deleted it");
+	EQUAL(seen_gone(seen, span("a"), 10, 0, &err), 0, "to say so twice is no error");
+	EQUAL(seen_gone(seen, span(""), 10, 0, &err), 0, "nor without a UID");
 	EQUAL(seen_flush(seen, &err), 0, "flush");
 	SAME(shown_after_crash(), shown(seen), "flush makes it last");
 	EQUAL(seen_count(seen), 1, "one is left");
@@ -132,7 +132,7 @@ static void test_pasts(void)
 	seen_begin(seen, "maildir", "/d", RUN, &err);
 	spools[0].fate = SPOOL_SAFE;
 	seen_intend(seen, spools, 1, &err);
-	seen_settle(seen, spools, 1, 5, &err);
+	seen_settle(seen, spools, 1, 5, false, &err);
 	seen_close(&seen, true);
 	seen = open_seen(dir);
 	EQUAL(seen_pasts(seen, &past), 0, "a clean end leaves no past");
@@ -162,9 +162,9 @@ static void test_multiset(void)
 		OK(seen_take(seen, span("a"), 20, false) == NULL, "then none");
 		OK(seen_take(seen, span(""), 10, false) == NULL, "no UID, no entry");
 	}
-	seen_gone(seen, span("a"), 10, &err);
-	seen_gone(seen, span("a"), 20, &err);
-	seen_gone(seen, span("a"), 77, &err);
+	seen_gone(seen, span("a"), 10, 0, &err);
+	seen_gone(seen, span("a"), 20, 0, &err);
+	seen_gone(seen, span("a"), 77, 0, &err);
 	EQUAL(seen_count(seen), 1, "each goes alone");
 	seen_close(&seen, false);
 	seen = open_seen(dir);
@@ -220,7 +220,7 @@ static void test_gone_and_missing(void)
 	add(seen, "a", 10, 1);
 	seen_take_begin(seen);
 	seen_take(seen, span("a"), 10, true);
-	seen_gone(seen, span("a"), 10, &err);
+	seen_gone(seen, span("a"), 10, 0, &err);
 	seen_missing(seen, 77, &err);
 	SAME(shown(seen), "0/10@1!77\n= 1\n", "the other one is missing");
 	seen_close(&seen, true);
@@ -310,11 +310,12 @@ static void test_disk_full(void)
 	first = err;
 	setrlimit(RLIMIT_FSIZE, &limit);
 	OK(first.kind != ERR_NONE && strstr(first.text, "journal") != NULL, "the error says where");
-	EQUAL(seen_settle(seen, &spool, 1, 1, &err), -1, "no more of this run is recorded: settle");
+	EQUAL(seen_settle(seen, &spool, 1, 1, false, &err), -1,
+	      "no more of this run is recorded: settle");
 	SAME(err.text, first.text, "for the same reason");
 	EQUAL(seen_intend(seen, &spool, 1, &err), -1, "intend");
 	EQUAL(seen_begin(seen, "x", "y", RUN, &err), -1, "begin");
-	EQUAL(seen_gone(seen, span("a"), 10, &err), -1, "gone");
+	EQUAL(seen_gone(seen, span("a"), 10, 0, &err), -1, "gone");
 	EQUAL(seen_missing(seen, 5, &err), -1, "missing");
 	EQUAL(seen_flush(seen, &err), -1, "flush");
 	EQUAL(seen_settle_pasts(seen, &err), -1, "settle pasts");

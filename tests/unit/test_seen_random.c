@@ -76,13 +76,6 @@ static void all_free(void)
 		}
 }
 
-static void forget_outdated(void)
-{
-	for (size_t u = 0; u < UIDS; u++)
-		for (size_t s = 0; s < SIZES; s++)
-			model.classes[u][s].outdated = 0;
-}
-
 static void step_listing(void)
 {
 	seen_take_begin(seen);
@@ -101,7 +94,7 @@ static void step_listing(void)
 		check(entry->octets == s && entry->uid_len == strlen(uids[u]) &&
 		      memcmp(entry->uid, uids[u], entry->uid_len) == 0, "it is the one asked for");
 		if (pick(8) == 0) {
-			entry->outdated = true;
+			entry->outdated = entry->doubt = true;
 			c->outdated++;
 		} else {
 			c->taken++;
@@ -165,14 +158,13 @@ static void step_deliver(bool intend)
 		any_class(&where[i][0], &where[i][1]);
 		spools[i] = spool_of(uids[where[i][0]], where[i][1], (enum spool_fate)pick(4));
 	}
-	forget_outdated();
 	if (intend)
 		check(seen_intend(seen, spools, n, &err) == 0, "intend");
 	if (intend && pick(20) == 0)
 		for (size_t i = 0; i < n; i++)
 			spools[i].fate = SPOOL_UNSURE; /* never settled: as if we were killed here */
 	else
-		check(seen_settle(seen, spools, n, (uint64_t)steps, &err) == 0, "settle");
+		check(seen_settle(seen, spools, n, (uint64_t)steps, false, &err) == 0, "settle");
 	for (size_t i = 0; i < n; i++) {
 		if (spools[i].fate == SPOOL_SAFE) {
 			model.classes[where[i][0]][where[i][1]].taken++;
@@ -191,7 +183,7 @@ static void step_gone(void)
 	size_t u, s;
 	struct class *c = any_class(&u, &s);
 
-	check(seen_gone(seen, span(uids[u]), s, &err) == 0, "gone");
+	check(seen_gone(seen, span(uids[u]), s, 0, &err) == 0, "gone");
 	if (c->taken > 0)
 		c->taken--;
 	else if (c->seen_free > 0)
@@ -200,7 +192,6 @@ static void step_gone(void)
 
 static void step_missing(void)
 {
-	forget_outdated();
 	check(seen_missing(seen, 1 + pick(1000000), &err) == 0, "missing");
 }
 
@@ -335,7 +326,7 @@ static void test_large(const char *name, size_t n, size_t different, size_t size
 		                           .fate = SPOOL_SAFE};
 	}
 	start = cpu();
-	if (seen_settle(seen, spools, n, 1700000000, &err) == -1)
+	if (seen_settle(seen, spools, n, 1700000000, false, &err) == -1)
 		OK(false, err.text);
 	printf("# %s: recorded in %.3f s\n", name, cpu() - start);
 	seen_close(&seen, true);
@@ -351,7 +342,7 @@ static void test_large(const char *name, size_t n, size_t different, size_t size
 	EQUAL(seen_count(seen), n / sizes, "those of other sizes are forgotten");
 	take_all(n / 2, names, true);
 	for (size_t i = 0; i < n; i++)
-		gone += seen_gone(seen, spools[i].uid, spools[i].octets, &err) == 0;
+		gone += seen_gone(seen, spools[i].uid, spools[i].octets, 0, &err) == 0;
 	EQUAL(seen_count(seen), 0, "all are gone");
 	printf("# %s: taken twice, missed, gone: %.3f s\n", name, cpu() - start);
 	OK(gone == n && cpu() - start < 4 && load < 2, "nothing is quadratic");
