@@ -4,8 +4,8 @@
  *
  * A child is the leader of its own session and group, so one signal reaches all it started.  It
  * gets default signals, an empty mask, and the descriptors 0, 1 and 2 alone.  What it says is
- * kept up to CHILD_EAR bytes and read without waiting: neither a silent nor a loud child, nor a
- * grandchild that keeps the pipe, can hold us up.
+ * kept up to CHILD_EAR bytes, or as far as asked for, and read without waiting: neither a silent
+ * nor a loud child, nor a grandchild that keeps the pipe, can hold us up.
  *
  * Does not use SIGCHLD, which must have its default disposition (ignored, the status is lost and
  * child_reap reports exit status 127); the caller polls.
@@ -35,8 +35,8 @@
 
 /* -- start -------------------------------------------------------------------------------- */
 
-/* The pipe of the ear: only our end does not wait. */
-static int open_ear(int ends[2])
+/* A pipe of which our end alone does not wait. */
+static int open_pipe(int ends[2])
 {
 	if (pipe2(ends, O_CLOEXEC))
 		return -1;
@@ -48,21 +48,22 @@ static int open_ear(int ends[2])
 }
 
 /* What the child does with its descriptors.  The order matters where ours of 0 to 2 are closed or
- * serve as stdin_fd: 0 comes first, since stdin_fd may be 1 or 2, and hits nothing, since mouth
- * is never 0 (pipe2 gives that to the ear).  One that is its own target stays open. */
-static int plan_fds(posix_spawn_file_actions_t *actions, const struct child_spec *spec, int mouth)
+ * serve as stdin_fd: 0 comes first, since stdin_fd may be 1 or 2, and hits nothing, since no mouth
+ * is 0 (pipe2 gives that to our end), nor the second one 1 (the first pair is opened before).  One
+ * that is its own target stays open. */
+static int plan_fds(posix_spawn_file_actions_t *actions, const struct child_spec *spec,
+                    const int mouths[2])
 {
-	int rc;
+	int out = spec->stdout_fd > 0 ? spec->stdout_fd : mouths[0], rc;
 
 	if (spec->stdin_fd < 0)
 		rc = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
 	else
 		rc = posix_spawn_file_actions_adddup2(actions, spec->stdin_fd, 0);
 	if (!rc)
-		rc = posix_spawn_file_actions_adddup2(
-			actions, spec->stdout_fd > 0 ? spec->stdout_fd : mouth, 1);
+		rc = posix_spawn_file_actions_adddup2(actions, out, 1);
 	if (!rc && !spec->keep_stderr)
-		rc = posix_spawn_file_actions_adddup2(actions, mouth, 2);
+		rc = posix_spawn_file_actions_adddup2(actions, mouths[1], 2);
 #ifdef HAVE_POSIX_SPAWN_FILE_ACTIONS_ADDCLOSEFROM_NP
 	/* Ours are close-on-exec; this is for those we inherited. */
 	if (!rc)
@@ -89,8 +90,8 @@ static int plan_signals(posix_spawnattr_t *attr)
 	return rc;
 }
 
-/* Returns 0 or the error number. */
-static int spawn(pid_t *pid, const struct child_spec *spec, int mouth)
+/* mouths: for its standard output and error.  Returns 0 or the error number. */
+static int spawn(pid_t *pid, const struct child_spec *spec, const int mouths[2])
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -100,7 +101,7 @@ static int spawn(pid_t *pid, const struct child_spec *spec, int mouth)
 		return rc;
 	rc = posix_spawnattr_init(&attr);
 	if (!rc) {
-		rc = plan_fds(&actions, spec, mouth);
+		rc = plan_fds(&actions, spec, mouths);
 		if (!rc)
 			rc = plan_signals(&attr);
 		if (!rc)
@@ -112,61 +113,79 @@ static int spawn(pid_t *pid, const struct child_spec *spec, int mouth)
 	return rc;
 }
 
+static void close_end(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 int child_start(struct child *child, const struct child_spec *spec, struct error *err)
 {
-	int ends[2];
-	int rc;
+	int ear[2] = {-1, -1}, tap[2] = {-1, -1}, rc = 0;
 
-	*child = (struct child){.ear = -1, .said = spec->said};
-	if (open_ear(ends))
-		return error_sys(err, ERR_IO, "cannot run %s", spec->argv[0]);
-	rc = spawn(&child->pid, spec, ends[1]);
-	close(ends[1]);
+	*child = (struct child){.ear = -1, .tap = -1, .said = spec->said};
+	if ((spec->said && open_pipe(tap) == -1) || open_pipe(ear) == -1)
+		rc = errno;
+	if (!rc)
+		rc = spawn(&child->pid, spec, (int[]){spec->said ? tap[1] : ear[1], ear[1]});
+	close_end(&ear[1]);
+	close_end(&tap[1]);
 	if (rc) {
-		close(ends[0]);
+		close_end(&ear[0]);
+		close_end(&tap[0]);
 		child->pid = 0;
 		errno = rc;
 		return error_sys(err, ERR_IO, "cannot run %s", spec->argv[0]);
 	}
-	child->ear = ends[0];
+	child->ear = ear[0];
+	child->tap = tap[0];
 	return 0;
 }
 
 /* -- life --------------------------------------------------------------------------------- */
 
-static void close_ear(struct child *child)
+static void keep_heard(struct child *child, const char *piece, size_t n)
 {
-	close(child->ear);
-	child->ear = -1;
+	size_t room = sizeof(child->heard) - child->heard_len;
+
+	n = n < room ? n : room;
+	memcpy(child->heard + child->heard_len, piece, n);
+	child->heard_len += n;
 }
 
-bool child_listen(struct child *child)
+/* Takes what is there.  True while the end is open. */
+static bool drain(struct child *child, int *fd, struct str *said)
 {
 	char piece[CHILD_EAR];
-	bool open = child->pid > 0 && child->ear >= 0;
 
-	for (int i = 0; open && i < LISTEN_READS; i++) {
-		size_t room = sizeof(child->heard) - child->heard_len;
-		ssize_t n = room > 0 && !child->said
-		                    ? read(child->ear, child->heard + child->heard_len, room)
-		                    : read(child->ear, piece, sizeof(piece));
+	for (int i = 0; *fd >= 0 && i < LISTEN_READS; i++) {
+		ssize_t n = read(*fd, piece, sizeof(piece));
+		size_t room = said ? said->max - said->len : 0;
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
-		if (n <= 0) {
-			close_ear(child);
-			open = false;
-		} else if (child->said) {
-			room = child->said->max - child->said->len;
-			str_add(child->said, piece, (size_t)n < room ? (size_t)n : room);
-		} else if (room > 0) {
-			child->heard_len += (size_t)n;
-		}
+		if (n <= 0)
+			close_end(fd);
+		else if (said)
+			str_add(said, piece, (size_t)n < room ? (size_t)n : room);
+		else
+			keep_heard(child, piece, (size_t)n);
 	}
 	explicit_bzero(piece, sizeof(piece)); /* it may be a secret */
-	return open;
+	return *fd >= 0;
+}
+
+bool child_listen(struct child *child)
+{
+	bool open;
+
+	if (child->pid <= 0)
+		return false;
+	open = drain(child, &child->tap, child->said);
+	return drain(child, &child->ear, NULL) || open;
 }
 
 bool child_reap(struct child *child, int *status)
@@ -192,8 +211,9 @@ bool child_reap(struct child *child, int *status)
 			rc = (int)waitpid(pid, status, 0);
 		while (rc < 0 && errno == EINTR);
 	}
-	if (child_listen(child))
-		close_ear(child);
+	child_listen(child);
+	close_end(&child->ear);
+	close_end(&child->tap);
 	child->pid = 0;
 	return true;
 }
@@ -210,12 +230,13 @@ void child_signal(struct child *child, int signal)
 static bool wait_until(struct child *child, uint64_t until, bool heed, int *status)
 {
 	while (!child_reap(child, status)) {
-		struct pollfd ear = {.fd = child->ear, .events = POLLIN};
+		struct pollfd ears[] = {{.fd = child->ear, .events = POLLIN},
+		                        {.fd = child->tap, .events = POLLIN}};
 		uint64_t now = clock_ms();
 
 		if (now >= until || (heed && stop_asked()))
 			return false;
-		poll(&ear, 1, until - now < NAP_MS ? (int)(until - now) : NAP_MS);
+		poll(ears, 2, until - now < NAP_MS ? (int)(until - now) : NAP_MS);
 		child_listen(child);
 	}
 	return true;
@@ -241,8 +262,8 @@ int child_run(const struct child_spec *spec, uint64_t limit, struct child *child
 	child_signal(child, SIGKILL);
 	if (!wait_until(child, clock_ms() + FIRM_MS, false, status)) {
 		/* Stuck in the kernel: nothing more can be done for it. */
-		if (child->ear >= 0)
-			close_ear(child);
+		close_end(&child->ear);
+		close_end(&child->tap);
 		child->pid = 0;
 	}
 	return -1;

@@ -22,12 +22,14 @@ struct child_spec {
 	int stdin_fd;        /* -1: /dev/null */
 	int stdout_fd;       /* 0: captured */
 	bool keep_stderr;    /* standard error is ours, not captured */
-	struct str *said;    /* what it says goes there, as far as that has room; NULL: into heard */
+	struct str *said;    /* standard output goes there, as far as that has room, and only standard
+	                      * error into heard; NULL: both into heard */
 };
 
 struct child {
 	pid_t pid;           /* 0: none; also its process group */
-	int ear;             /* read end of its standard output and error, -1 once at its end */
+	int ear;             /* read end of what goes into heard, -1 once at its end */
+	int tap;             /* of what goes to said; -1: nothing, or at its end */
 	struct str *said;    /* foreign: see child_spec */
 	char heard[CHILD_EAR];
 	size_t heard_len;
@@ -38,7 +40,8 @@ struct child {
  * ENOENT or EACCES where the program is missing or not executable. */
 int child_start(struct child *child, const struct child_spec *spec, struct error *err);
 
-/* Reads what it says, without waiting; closes the ear at its end.  Returns true while open. */
+/* Reads what it says, without waiting; closes the ear and the tap at their ends.  Returns true
+ * while one is open. */
 bool child_listen(struct child *child);
 
 /* Asks for its end without waiting.  Returns true once *status (of waitpid) is there; then the ear

@@ -40,9 +40,17 @@ static int stopped(const struct conn *conn, struct error *err)
  * stop. */
 static int wait_ready(const struct conn *conn, short events, uint64_t until, struct error *err)
 {
-	struct pollfd pfd = {.fd = conn->fd, .events = events};
+	struct pollfd polls[] = {{.fd = conn->fd, .events = events},
+	                         {.fd = tunnel_ear(conn->tunnel), .events = POLLIN}};
+	int rc;
 
-	return dial_wait(&pfd, 1, until, conn->doing, err);
+	do {
+		rc = dial_wait(polls, 2, until, conn->doing, err);
+		if (rc == 1 && polls[1].revents)
+			tunnel_listen(conn->tunnel);
+		polls[1].fd = tunnel_ear(conn->tunnel);
+	} while (rc == 1 && !polls[0].revents);
+	return rc;
 }
 
 static short events_of(enum tls_want want)
@@ -82,9 +90,9 @@ static int late(const struct conn *conn, struct error *err)
 /* The error for a connection that has ended.  A tunnel knows more. */
 static int ended(struct conn *conn, struct error *err)
 {
-	char how[80];
+	char how[TUNNEL_WORDS];
 
-	if (conn->tunnel && tunnel_ended(conn->tunnel, how, sizeof(how)))
+	if (conn->tunnel && tunnel_ended(conn->tunnel, how))
 		return error_set(err, ERR_TEMP, "the tunnel to %s ended (%s) while %s", conn->server->host,
 		                 how, conn->doing);
 	return error_set(err, ERR_TEMP, "%s closed the connection while %s", conn->server->host,

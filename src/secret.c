@@ -69,32 +69,39 @@ static char *take(const char *bytes, size_t len, const char *source, struct erro
 /* -- password_command, token_command ------------------------------------------------------ */
 
 /* Judges how the command ended and what it said; option is what it is called. */
-static char *answer(const char *option, const struct str *said, int status, struct error *err)
+static char *answer(const char *option, const struct child *child, const struct str *said,
+                    int status, struct error *err)
 {
-	char how[64], source[64];
+	char how[64], source[64], words[200];
 
+	child_last_words(child, words, sizeof(words));
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
 		bool later = WIFEXITED(status) && WEXITSTATUS(status) == EX_TEMPFAIL;
 
-		error_set(err, later ? ERR_TEMP : ERR_AUTH, "%s failed: %s", option,
-		          child_status_text(how, sizeof(how), status));
+		error_set(err, later ? ERR_TEMP : ERR_AUTH, "%s failed: %s%s%s", option,
+		          child_status_text(how, sizeof(how), status), words[0] ? ": " : "", words);
 		return NULL;
 	}
+	if (words[0])
+		note(NOTE_INFO, "%s said: %s", option, words);
 	snprintf(source, sizeof(source), "%s: its answer", option);
 	return take(said->s, said->len > 0 ? first_line(said->s, said->len) : 0, source, err);
 }
 
+/* What it says on standard error is for a person at the terminal; where there is none, it belongs
+ * to the error, and to nobody where there is no error. */
 static char *from_command(const char *option, char *command, struct error *err)
 {
 	char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, command, NULL};
 	struct str said = {.max = SECRET_MAX + 2}; /* and a CR LF */
-	struct child_spec spec = {.argv = argv, .stdin_fd = -1, .keep_stderr = true, .said = &said};
+	struct child_spec spec = {.argv = argv, .stdin_fd = -1, .keep_stderr = isatty(STDERR_FILENO),
+	                          .said = &said};
 	struct child child;
 	char *secret = NULL;
 	int status;
 
 	if (child_run(&spec, COMMAND_SECONDS, &child, &status, err) == 0) {
-		secret = answer(option, &said, status, err);
+		secret = answer(option, &child, &said, status, err);
 	} else {
 		err->kind = err->kind == ERR_IO ? ERR_AUTH : err->kind;
 		error_wrap(err, "%s", option);

@@ -4,8 +4,8 @@
  *
  * The command has one end of a socket pair as its standard input and output.  It is started
  * before a byte of the server's is read, from the configuration alone: nothing is put into its
- * words, the server's name stands in the environment.  Its standard error is ours, so what ssh
- * has to say is seen.
+ * words, the server's name stands in the environment.  What ssh has to say on standard error is
+ * seen on the terminal, or is a part of the error.
  *
  * It ends with the session.  Even where this process is killed, its end of the pair goes with it,
  * and a tunnel reads the end of its input.
@@ -63,7 +63,7 @@ int tunnel_open(struct tunnel **tunnel, const struct server *server, struct erro
 		error_sys(err, ERR_BUG, "fcntl");
 	else if (set_environment(server, err) == 0)
 		rc = child_start(&t->child, &(struct child_spec){.argv = argv, .stdin_fd = ends[1],
-		                 .stdout_fd = ends[1], .keep_stderr = true}, err);
+		                 .stdout_fd = ends[1], .keep_stderr = isatty(STDERR_FILENO)}, err);
 	close(ends[1]);
 	if (rc == -1) {
 		close(ends[0]);
@@ -79,16 +79,32 @@ static bool is_over(struct tunnel *t, uint64_t ms)
 {
 	uint64_t until = clock_ms() + ms;
 
-	while (!t->over && !(t->over = child_reap(&t->child, &t->status)) && clock_ms() < until)
+	while (!t->over && !(t->over = child_reap(&t->child, &t->status)) && clock_ms() < until) {
+		child_listen(&t->child);
 		poll(NULL, 0, LOOK_MS);
+	}
 	return t->over;
 }
 
-bool tunnel_ended(struct tunnel *tunnel, char *text, size_t size)
+int tunnel_ear(const struct tunnel *tunnel)
 {
+	return tunnel && !tunnel->over ? tunnel->child.ear : -1;
+}
+
+void tunnel_listen(struct tunnel *tunnel)
+{
+	child_listen(&tunnel->child);
+}
+
+bool tunnel_ended(struct tunnel *tunnel, char text[TUNNEL_WORDS])
+{
+	char how[64], words[200];
+
 	if (!is_over(tunnel, SOON_MS))
 		return false;
-	child_status_text(text, size, tunnel->status);
+	child_last_words(&tunnel->child, words, sizeof(words));
+	snprintf(text, TUNNEL_WORDS, "%s%s%s", child_status_text(how, sizeof(how), tunnel->status),
+	         words[0] ? ": " : "", words);
 	return true;
 }
 

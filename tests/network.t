@@ -158,9 +158,14 @@ refused "a loopback address behind a tunnel is not this machine" 69 ".*"
 config "host = pop.internal" "$plain" "tunnel = 'echo gate is shut >&2; exit 7'"
 fetch
 same "a tunnel that fails: status" "$status" 75
-ok "a tunnel that fails: its own words" grep -qx 'gate is shut' "$work/err"
-ok "a tunnel that fails: how it ended" grep -q \
-	'the tunnel to pop.internal ended (exit status 7) while waiting for the greeting' "$work/err"
+same "a tunnel that fails: how it ended, and its own words" "$(cat "$work/err")" \
+	"mailhaul: work: the tunnel to pop.internal ended (exit status 7: gate is shut) while waiting \
+for the greeting"
+config "host = pop.internal" "$plain" "allow_cleartext = yes" \
+	"tunnel = 'yes gate is open | head -c 200000 >&2; exec $RELAY tcp 127.0.0.1 $port'"
+fetch
+same "a tunnel that talks much does not hold us up" "$status" "0"
+same "a tunnel that is content is not heard" "$(cat "$work/err")" ""
 config "host = pop.internal" "$plain" "tunnel = $work/nonexistent"
 fetch
 same "a tunnel that is not there" "$status" 75
