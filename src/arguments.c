@@ -45,7 +45,7 @@ static const struct flag flags[] = {
 	{'q', "quiet", NULL, "say nothing but errors and warnings", .mode = MODE_FETCH},
 	{'v', "verbose", NULL, "say more, and show the protocol", .mode = MODE_FETCH},
 	{0, "json", NULL, "say everything as objects, one a line, on standard output", .json = true},
-	{'j', "jobs", "N", "fetch so many accounts at a time", .mode = MODE_FETCH},
+	{'j', "jobs", "N", "fetch so many accounts at a time, at most 4 of one host", .mode = MODE_FETCH},
 	{0, "wait", NULL, "wait for another run of the same account, and do not leave", .wait = true},
 	{0, "rebuild-state", NULL, "make damaged journals anew from what can be read, and fetch",
 	 .mode = MODE_REBUILD},
@@ -128,8 +128,8 @@ static int take_mode(struct arguments *args, enum mode mode, struct error *err)
 	bool more = args->mode != MODE_FETCH && args->mode != mode;
 
 	if (more && mode != MODE_HELP && mode != MODE_VERSION)
-		return error_set(err, ERR_USAGE, "--%s and --%s: one a run", name_of(args->mode),
-		                 name_of(mode));
+		return error_set(err, ERR_USAGE, "--%s and --%s cannot be done in one run",
+		                 name_of(args->mode), name_of(mode));
 	args->mode = mode;
 	return 0;
 }
@@ -172,18 +172,33 @@ static int take_flag(struct arguments *args, const struct flag *flag, char *arg,
 	}
 }
 
+static const char *nearest_flag(const char *word)
+{
+	const char *nearest = NULL;
+	unsigned edits = 0;
+
+	for (size_t i = 0; i < FLAGS && strncmp(word, "--", 2) == 0; i++)
+		if (text_is_nearer(word + 2, flags[i].name, &edits))
+			nearest = flags[i].name;
+	return nearest;
+}
+
 /* What getopt stumbled on: c is its answer, '?' or ':'. */
 static int bad_flag(int c, char **argv, struct error *err)
 {
-	const char *word = argv[optind - 1];
+	const char *word = argv[optind - 1], *nearest;
 	char letter[] = {'-', (char)optopt, '\0'};
 
 	if (optopt > 0 && optopt < NO_LETTER && strncmp(word, "--", 2) != 0)
 		word = letter;
 	if (c == ':')
 		return error_set(err, ERR_USAGE, "option '%s' needs an argument", word);
-	return error_set(err, ERR_USAGE, optopt && word != letter ? "option '%s' takes no argument"
-	                                                          : "unknown option '%s'", word);
+	if (optopt && word != letter)
+		return error_set(err, ERR_USAGE, "option '%s' takes no argument", word);
+	nearest = nearest_flag(word);
+	return error_set(err, ERR_USAGE, "unknown option '%s'%s%s%s", word,
+	                 nearest ? "; did you mean '--" : "", nearest ? nearest : "",
+	                 nearest ? "'?" : "");
 }
 
 /* Judges the settings on an account that is thrown away: before any file is read. */

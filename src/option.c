@@ -395,7 +395,8 @@ int option_check(struct account *account, struct error *err)
 	const struct target *to = &account->target;
 
 	if (!account->server.host)
-		return error_set(err, ERR_CONFIG, "host: there is none");
+		return error_set(err, ERR_CONFIG, "host: there is none%s",
+		                 strcmp(account->name, "default") ? "" : "; did you mean [defaults]?");
 	if (!account->login.user && !account->inspect)
 		return error_set(err, ERR_CONFIG, "user: there is none");
 	if (account->inspect)
