@@ -45,7 +45,7 @@ static const struct flag flags[] = {
 	{'q', "quiet", NULL, "say nothing but errors and warnings", .mode = MODE_FETCH},
 	{'v', "verbose", NULL, "say more, and show the protocol", .mode = MODE_FETCH},
 	{0, "json", NULL, "say everything as objects, one a line, on standard output", .json = true},
-	{'j', "jobs", "N", "fetch so many accounts at a time, at most 4 of one host", .mode = MODE_FETCH},
+	{'j', "jobs", "N", "fetch so many accounts at a time, 4 of one host", .mode = MODE_FETCH},
 	{0, "wait", NULL, "wait for another run of the same account, and do not leave", .wait = true},
 	{0, "rebuild-state", NULL, "make damaged journals anew from what can be read, and fetch",
 	 .mode = MODE_REBUILD},

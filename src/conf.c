@@ -182,7 +182,7 @@ static void scan_section(struct scan *scan, unsigned line, struct span text)
 		problem(scan, line, "there is text behind the ]; a comment goes on a line of its own");
 	else if (!fold(section->name, sizeof(section->name), trim(name), "._@+-") ||
 	         strcmp(section->name, ".") == 0 || strcmp(section->name, "..") == 0) {
-		problem(scan, line, "a section's name has letters, digits and . _ @ + -, at most %d of "
+		problem(scan, line, "a section's name has a to z, digits and . _ @ + -, at most %d of "
 		        "them", MAX_NAME);
 		section->name[0] = '\0';
 	}
@@ -235,7 +235,7 @@ static const char *advice(const struct option *row, struct span value)
 		return "put the value in quotes";
 	if (row->type == OPTION_SECRET)
 		return "this one cannot be written here, use password_command or password_file";
-	return "no quotes can hold this one, it must be written differently";
+	return "no quotes can hold this one; a command can go into a script of its own";
 }
 
 /* "value" or 'value', and nothing behind it but a comment. */

@@ -275,7 +275,7 @@ static int run_session(struct worker *w, enum session kind, bool lock_step, bool
 		warn_of_end(w);
 	if (rc == 0)
 		rc = kind == SESSION_LOOK ? look_around(w, &pop3, err) : fetch_run(&fetch, err);
-	note(NOTE_INFO, "waited for the server %lu time%s", w->conn.flights,
+	note(NOTE_INFO, "%lu round trip%s", w->conn.flights,
 	     w->conn.flights == 1 ? "" : "s");
 	*was_ahead = pop3_was_ahead(&pop3);
 	w->refused = pop3.refused;
