@@ -7,7 +7,11 @@
  * stranger's words as far as this file knows, and are counted in columns, not in bytes.
  *
  * No colours, so there is nothing for NO_COLOR to forbid.  Of a terminal it needs no more than
- * carriage return, "erase to the end" (of line, of screen) and "up", as ECMA-48 has them.
+ * carriage return, "erase to the end" (of line, of screen) and "up", as ECMA-48 has them.  Where
+ * it can be told not to wrap, it is told so for as long as a block is written: while a window is
+ * being made narrower some rows are still as wide as it was, and if these wrap, "up" ends too low
+ * and pieces stay above.  That is over in the same write, and ERASE says it once more, since ^C
+ * throws away what the terminal has not read yet.
  *
  * Errors of writing are ignored, for there is nobody left to tell.  Called by report.c.
  */
@@ -32,7 +36,12 @@
 #define MOST_NAME 30
 #define LEAST_NAME 8
 #define LEFT_WORD " left"
-#define ERASE "\r\033[J" /* from the line's beginning to the end of the screen */
+#define NO_WRAP "\033[?7l"
+#define WRAP "\033[?7h"
+
+/* From the line's beginning to the end of the screen.  Not all at once: if that was all of the
+ * screen, tmux would keep it in its history. */
+#define ERASE WRAP "\r\033[K \033[J\r"
 
 /* The columns behind the name, in the order of their worth. */
 enum part { PART_COUNT, PART_LEFT, PART_BAR, PART_BYTES, PART_RATE, PART_WORD, PARTS };
@@ -87,12 +96,32 @@ char *display_size(char to[16], uint64_t n)
 	return to;
 }
 
-/* Bytes a second as they are now: what is silent becomes slower. */
+char *display_span(char to[24], uint64_t seconds)
+{
+	uint64_t minutes = seconds / 60, hours = minutes / 60, days = hours / 24;
+
+	if (hours < 1)
+		snprintf(to, 24, "%u min", (unsigned)minutes);
+	else if (days < 2)
+		snprintf(to, 24, "%u h", (unsigned)hours);
+	else if (days < 1000)
+		snprintf(to, 24, "%u d", (unsigned)days);
+	else
+		snprintf(to, 24, "%llu y", (unsigned long long)(days * 4 / 1461));
+	return to;
+}
+
+/* Bytes a second as they are now: what is silent becomes slower, as display_advance would have it.
+ * A rate that is not known for long, as of one burst, is no excuse for the shortest silence. */
 static double rate_of(const struct display_row *row, uint64_t now)
 {
-	uint64_t silent = now > row->heard ? now - row->heard : 0;
+	double silent = now > row->heard ? (double)(now - row->heard) : 0;
+	double known = (double)(row->heard - row->since);
 
-	return silent < SILENT_MS ? row->rate : row->rate * SMOOTH_MS / (SMOOTH_MS + (double)silent);
+	known = known < SMOOTH_MS ? known : SMOOTH_MS;
+	if (silent < SILENT_MS && known >= SILENT_MS)
+		return row->rate;
+	return silent > 0 ? row->rate * known / (known + silent) : row->rate;
 }
 
 /* Thousandths of the way: by bytes where the server has announced some, which need not be true, so
@@ -291,7 +320,7 @@ static void put_block(const struct display *display, const char *above, size_t l
 	if (len > 0)
 		str_puts(&out, ERASE);
 	str_add(&out, above, len);
-	str_puts(&out, "\r");
+	str_puts(&out, NO_WRAP "\r");
 	while ((end = strchr(line, '\n')) != NULL) {
 		str_add(&out, line, (size_t)(end - line));
 		str_puts(&out, "\033[K\n");
@@ -301,6 +330,7 @@ static void put_block(const struct display *display, const char *above, size_t l
 	str_printf(&out, "%s\033[J\r", line);
 	if (lines > 0)
 		str_printf(&out, "\033[%uA", lines);
+	str_puts(&out, WRAP);
 	put(display, out.s, out.len);
 	str_free(&out);
 }

@@ -33,6 +33,9 @@ void display_make(struct str *text, const struct display_row *rows, size_t count
 /* "999 B", "120 kB", "1.2 MB", "45.0 GB", "450 GB": by thousands, as mail programs do. */
 char *display_size(char to[16], uint64_t bytes);
 
+/* "5 min", "47 h", "12 d", "3 y": whole ones. */
+char *display_span(char to[24], uint64_t seconds);
+
 /* -- the terminal ------------------------------------------------------------------------- */
 
 /* {.fd = 2} is valid. */

@@ -11,6 +11,8 @@
  * list below are asked for.  ISO-2022-CN-EXT and its like are not among them on purpose
  * (CVE-2024-2961).  ASCII, UTF-8, Latin-1 and Windows-1252 need no iconv.
  *
+ * How wide a character is says the C library, whatever the locale of the run is.
+ *
  * On failure there is none: what does not fit is left out.  Called by look.c and display.c.
  */
 #include "config.h"
@@ -19,18 +21,39 @@
 
 #include <errno.h>
 #include <iconv.h>
+#include <locale.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
+#include <wchar.h>
 
 #define UNKNOWN "\xef\xbf\xbd" /* U+FFFD stands for what makes no sense */
 #define DOTS "..."             /* stands for what is cut */
+#define JOINER "\xe2\x80\x8d"  /* U+200D, between the emoji of a family */
+#define TO_EMOJI 0xfe0f        /* variation selector 16: what stands before it is one */
+#define OLDEST 1980            /* the year; nobody's mail is older */
 
-static const char *const charsets[] = {
-	"big5", "euc-jp", "euc-kr", "gb18030", "gb2312", "gbk", "iso-2022-jp", "iso-8859-2",
-	"iso-8859-3", "iso-8859-4", "iso-8859-5", "iso-8859-6", "iso-8859-7", "iso-8859-8",
-	"iso-8859-9", "iso-8859-10", "iso-8859-13", "iso-8859-14", "iso-8859-15", "iso-8859-16",
-	"koi8-r", "koi8-u", "shift_jis", "tis-620", "windows-1250", "windows-1251", "windows-1253",
-	"windows-1254", "windows-1255", "windows-1256", "windows-1257", "windows-1258",
+#define UTF_8 "utf-8"
+#define WINDOWS "windows-1252"
+#define RAW "" /* whoever wrote it did not know either */
+
+/* What iconv(3) is asked for, and by which labels: browsers have learnt that some mean more than
+ * they say (WHATWG, Encoding Standard).  NULL: taken at their word. */
+static const char *const charsets[][2] = {
+	{UTF_8, "utf-8"},
+	{RAW, "us-ascii ascii ansi_x3.4-1968 unknown-8bit x-unknown"},
+	{WINDOWS, "windows-1252 cp1252 iso-8859-1 latin1 cp819"},
+	{"gb18030", "gb18030 gb2312 gbk x-gbk cp936"},
+	{"big5-hkscs", "big5-hkscs big5 x-x-big5 cp950"},
+	{"cp932", "shift_jis sjis x-sjis ms_kanji windows-31j cp932"},
+	{"cp949", "euc-kr ks_c_5601-1987 ks_c_5601 uhc windows-949 cp949"},
+	{"cp874", "tis-620 iso-8859-11 windows-874 cp874"},
+	{"windows-1254", "windows-1254 cp1254 iso-8859-9 latin5"},
+	{"iso-8859-8", "iso-8859-8 iso-8859-8-i iso-8859-8-e"},
+	{NULL, "euc-jp iso-2022-jp koi8-r koi8-u cp866 macintosh iso-8859-2 iso-8859-3 iso-8859-4 "
+	       "iso-8859-5 iso-8859-6 iso-8859-7 iso-8859-10 iso-8859-13 iso-8859-14 iso-8859-15 "
+	       "iso-8859-16 windows-1250 windows-1251 windows-1253 windows-1255 windows-1256 "
+	       "windows-1257 windows-1258 cp1250 cp1251 cp1253 cp1255 cp1256 cp1257 cp1258"},
 };
 
 /* Windows-1252 from 0x80 to 0x9f; 0: nothing.  All else is as in Latin-1. */
@@ -135,22 +158,14 @@ bool header_field(const char *head, size_t len, const char *name, struct str *va
 
 /* -- charsets ----------------------------------------------------------------------------- */
 
+/* One below U+10000. */
 static void add_character(struct str *text, uint32_t c)
 {
-	char unit[3];
+	char unit[] = {(char)(0xe0 | c >> 12), (char)((c < 0x800 ? 0xc0 : 0x80) | (c >> 6 & 0x3f)),
+	               (char)(c < 0x80 ? c : 0x80 | (c & 0x3f))};
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
 
-	if (c < 0x80)
-		str_add(text, &(char){(char)c}, 1);
-	else if (c < 0x800) {
-		unit[0] = (char)(0xc0 | c >> 6);
-		unit[1] = (char)(0x80 | (c & 0x3f));
-		str_add(text, unit, 2);
-	} else {
-		unit[0] = (char)(0xe0 | c >> 12);
-		unit[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		unit[2] = (char)(0x80 | (c & 0x3f));
-		str_add(text, unit, 3);
-	}
+	str_add(text, unit + sizeof unit - n, n);
 }
 
 static void add_windows(struct str *text, const char *bytes, size_t len)
@@ -226,33 +241,42 @@ static void add_by_iconv(struct str *text, const char *charset, const char *byte
 	iconv_close(cd);
 }
 
+/* By letters and digits alone: "ISO_8859-1" and "iso8859-1" are one.  The label ends at a blank. */
+static bool is_label(const char *name, const char *label)
+{
+	for (;; name++, label++) {
+		name += strspn(name, "-_");
+		label += strspn(label, "-_");
+		if (*name == '\0' || *label == ' ' || strncasecmp(name, label, 1) != 0)
+			return *name == '\0' && (*label == '\0' || *label == ' ');
+	}
+}
+
 /* The name by which it is asked for; NULL: it is not. */
 static const char *charset_of(const char *name)
 {
-	static const char *const own[] = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1",
-	                                  "windows-1252", "cp1252"};
-
-	if (strcasecmp(name, "ks_c_5601-1987") == 0)
-		return "euc-kr";
-	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-		if (strcasecmp(name, own[i]) == 0)
-			return i < 4 ? own[0] : own[6];
 	for (size_t i = 0; i < sizeof charsets / sizeof *charsets; i++)
-		if (strcasecmp(name, charsets[i]) == 0)
-			return charsets[i];
+		for (const char *at = charsets[i][1]; at != NULL; at = strchr(at, ' ')) {
+			at += *at == ' ';
+			if (is_label(name, at))
+				return charsets[i][0] != NULL ? charsets[i][0] : name;
+		}
 	return NULL;
 }
 
 static void end_row(struct row *row, struct str *text)
 {
 	const char *charset = charset_of(row->charset);
+	const struct str *bytes = &row->bytes;
 
-	if (row->bytes.len > 0 && strcmp(charset, "utf-8") == 0)
-		add_utf8(text, row->bytes.s, row->bytes.len);
-	else if (row->bytes.len > 0 && strcmp(charset, "windows-1252") == 0)
-		add_windows(text, row->bytes.s, row->bytes.len);
-	else if (row->bytes.len > 0)
-		add_by_iconv(text, charset, row->bytes.s, row->bytes.len);
+	if (bytes->len > 0 && strcmp(charset, RAW) == 0)
+		add_raw(text, bytes->s, bytes->len);
+	else if (bytes->len > 0 && strcmp(charset, UTF_8) == 0)
+		add_utf8(text, bytes->s, bytes->len);
+	else if (bytes->len > 0 && strcmp(charset, WINDOWS) == 0)
+		add_windows(text, bytes->s, bytes->len);
+	else if (bytes->len > 0)
+		add_by_iconv(text, charset, bytes->s, bytes->len);
 	str_cut(&row->bytes, 0);
 	row->charset[0] = '\0';
 }
@@ -447,34 +471,83 @@ void header_sender(const char *value, size_t len, struct str *text)
 	str_free(&name);
 }
 
+/* -- dates -------------------------------------------------------------------------------- */
+
+/* Seconds east of Greenwich.  What is no number may be America; other letters have been used in so
+ * many ways that they say nothing (RFC 5322, 4.3). */
+static int64_t zone_of(const char *zone)
+{
+	static const char america[] = "EDTESTCDTCSTMDTMSTPDTPST"; /* -4, -5, -5, -6, -6, ... */
+	uint64_t n;
+
+	if ((*zone == '+' || *zone == '-') && number_parse(zone + 1, 4, 1459, &n))
+		return (*zone == '-' ? -60 : 60) * (int64_t)(n / 100 * 60 + n % 100);
+	for (int i = 0; i < 8; i++)
+		if (strncasecmp(zone, america + (size_t)i * 3, 3) == 0)
+			return -3600 * (4 + (i + 1) / 2);
+	return 0;
+}
+
+bool header_date(const char *value, size_t len, int64_t *when)
+{
+	struct str text = {.max = HEADER_MAX};
+	struct tm tm = {0};
+	const char *at;
+
+	if (len == 0 || str_add(&text, value, len) == -1)
+		return false;
+	at = text.s + strcspn(text.s, "0123456789"); /* the name of the day says nothing */
+	at = strptime(at, "%d %b %Y %H:%M", &tm);
+	if (at != NULL && *at == ':')
+		at = strptime(at, ":%S", &tm);
+	tm.tm_year += tm.tm_year < 50 - 1900 ? 2000 : tm.tm_year < 1000 - 1900 ? 1900 : 0;
+	if (at != NULL && *at != '\0' && *at != ' ')
+		at = NULL;
+	if (at != NULL)
+		*when = timegm(&tm) - zone_of(at + strspn(at, " "));
+	str_free(&text);
+	return at != NULL && tm.tm_year >= OLDEST - 1900;
+}
+
 /* -- columns ------------------------------------------------------------------------------ */
 
-/* How many columns a terminal gives to a character.  The large blocks, not each exception: a wrong
- * guess costs a crooked column. */
+/* Where the C library does not know: by large blocks, and rather too wide, for that only makes a
+ * crooked column, while a line that is wider than the terminal wraps. */
+static size_t guess_width(uint32_t c)
+{
+	if ((c >= 0x0300 && c <= 0x036f) || (c >= 0x200b && c <= 0x200d) || (c & ~0xfu) == 0xfe00)
+		return 0;
+	return (c >= 0x1100 && c <= 0x115f) || (c >= 0x231a && c <= 0x2bff) || c >= 0x2e80 ? 2 : 1;
+}
+
+/* How many columns a terminal gives to a character.  Of flags each letter has two on some; where
+ * they are joined to one flag, as other emoji to one family, the line is shorter than we think. */
 static size_t width_of(uint32_t c)
 {
-	static const struct {
-		uint32_t from, to;
-		size_t width;
-	} blocks[] = {
-		{0x0300, 0x036f, 0}, {0x0483, 0x0489, 0}, {0x0591, 0x05bd, 0}, {0x0610, 0x061a, 0},
-		{0x064b, 0x065f, 0}, {0x1100, 0x115f, 2}, {0x1ab0, 0x1aff, 0}, {0x1dc0, 0x1dff, 0},
-		{0x200b, 0x200d, 0}, {0x20d0, 0x20ff, 0}, {0x2e80, 0xa4cf, 2}, {0xa960, 0xa97c, 2},
-		{0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2}, {0xfe00, 0xfe0f, 0}, {0xfe20, 0xfe2f, 0},
-		{0xfe30, 0xfe6f, 2}, {0xff00, 0xff60, 2}, {0xffe0, 0xffe6, 2}, {0x1f300, 0x1f64f, 2},
-		{0x1f680, 0x1f6ff, 2}, {0x1f900, 0x1f9ff, 2}, {0x20000, 0x3fffd, 2}, {0xe0000, 0xe0fff, 0},
-	};
+	static bool asked;
+	static locale_t unicode; /* lives as long as the process */
+	locale_t before;
+	int width;
 
-	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-		if (c >= blocks[i].from && c <= blocks[i].to)
-			return blocks[i].width;
-	return 1;
+	if (c < 0x80)
+		return 1;
+	if (c >= 0x1f1e6 && c <= 0x1f1ff)
+		return 2;
+	if (!asked)
+		unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	asked = true;
+	if (unicode == (locale_t)0)
+		return guess_width(c);
+	before = uselocale(unicode);
+	width = wcwidth((wchar_t)c);
+	uselocale(before);
+	return width >= 0 ? (size_t)width : guess_width(c);
 }
 
 /* How many bytes of text fill at most so many columns; *used: how many they fill. */
 static size_t fitting(const char *text, size_t len, size_t columns, size_t *used)
 {
-	size_t at = 0, n;
+	size_t at = 0, n, width = 0;
 	uint32_t c;
 
 	for (*used = 0; at < len; at += n) {
@@ -483,9 +556,11 @@ static size_t fitting(const char *text, size_t len, size_t columns, size_t *used
 			n = 1;
 			c = ' ';
 		}
-		if (*used + width_of(c) > columns)
+		/* a narrow sign that is to be shown as an emoji is wide then, on many terminals */
+		width = c == TO_EMOJI && width == 1 ? 1 : width_of(c);
+		if (*used + width > columns)
 			break;
-		*used += width_of(c);
+		*used += width;
 	}
 	return at;
 }
@@ -506,6 +581,8 @@ void header_fit(const char *text, size_t columns, bool fill, struct str *line)
 		size_t dots = columns < 3 ? columns : 3;
 
 		fits = fitting(text, len, columns - dots, &used);
+		while (fits >= 3 && memcmp(text + fits - 3, JOINER, 3) == 0)
+			fits -= 3; /* tmux would join the next wide character to nothing */
 		str_add(line, text, fits);
 		str_add(line, "...", dots);
 		used += dots;

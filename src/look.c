@@ -21,13 +21,13 @@
 #include <time.h>
 
 #include "cert.h"
+#include "display.h"
 #include "header.h"
 #include "json.h"
 #include "link.h"
 #include "plan.h"
 
 #define MAX_HEAD 65536   /* octets of a header that are looked at */
-#define MAX_STATE 30     /* columns */
 #define MOST_UID 400     /* bytes of an object */
 #define MOST_FROM 300
 #define MOST_DATE 100
@@ -35,9 +35,6 @@
 #define ANY_WIDTH 250    /* columns of a line where there is no terminal */
 #define NARROW 60        /* columns that have no room for size and age */
 #define BOTH 24          /* columns that are enough for two */
-#define MINUTE 60
-#define HOUR 3600
-#define DAY 86400
 
 struct sight {
 	struct look *l;
@@ -47,7 +44,8 @@ struct sight {
 	uint32_t asked, shown; /* by TOP; lines that are out */
 	bool top, told;        /* it may be asked for; that it may not was told */
 	int digits;            /* of the highest number */
-	size_t state;          /* columns */
+	bool terminal, narrow; /* one shows it; it has no room for all columns */
+	size_t width, state, why; /* of a line, of its columns */
 };
 
 #define say(s, ...) link_line((s)->l->link, "", __VA_ARGS__)
@@ -55,38 +53,6 @@ struct sight {
 static const char *plural(uint64_t n)
 {
 	return n == 1 ? "" : "s";
-}
-
-/* "999 B", "12.3 kB": by thousands, as the summary. */
-static char *weigh(char to[16], uint64_t octets)
-{
-	static const char units[] = "kMGTPE";
-	uint64_t tenths = octets / 100;
-	size_t at = 0;
-
-	if (octets < 1000) {
-		snprintf(to, 16, "%u B", (unsigned)octets);
-		return to;
-	}
-	for (; tenths >= 10000; tenths /= 1000)
-		at++;
-	if (tenths < 1000)
-		snprintf(to, 16, "%u.%u %cB", (unsigned)tenths / 10, (unsigned)tenths % 10, units[at]);
-	else
-		snprintf(to, 16, "%u %cB", (unsigned)tenths / 10, units[at]);
-	return to;
-}
-
-/* "5 min", "3 h", "12 d". */
-static char *span_of(char to[24], uint64_t seconds)
-{
-	if (seconds < HOUR)
-		snprintf(to, 24, "%u min", (unsigned)(seconds / MINUTE));
-	else if (seconds < 2 * DAY)
-		snprintf(to, 24, "%u h", (unsigned)(seconds / HOUR));
-	else
-		snprintf(to, 24, "%" PRIu64 " d", seconds / DAY);
-	return to;
 }
 
 /* -- states ------------------------------------------------------------------------------- */
@@ -103,7 +69,7 @@ static void tell_failures(const struct sight *s, const struct message *message, 
 		snprintf(to, size, "failed x%u, next now", (unsigned)message->failures);
 	else
 		snprintf(to, size, "failed x%u, in %s", (unsigned)message->failures,
-		         span_of(wait, next - s->now + MINUTE - 1));
+		         display_span(wait, next - s->now + 59));
 }
 
 static void tell_state(const struct sight *s, const struct message *message, char *to, size_t size)
@@ -148,31 +114,71 @@ static void show_field(const struct str *head, const char *name, bool person, ch
 	str_free(&text);
 }
 
-/* What stands first in a line. */
-static void make_front(const struct sight *s, const char *num, const char *size, const char *age,
-                       char to[80])
+/* How long ago it was delivered or, where it is not, was sent by its own word; "" where nobody
+ * knows.  A clock may be wrong, but not by more than a day. */
+static void tell_age(const struct sight *s, const struct message *message, const struct str *head,
+                     char to[24])
 {
-	unsigned columns = s->l->account->columns;
+	struct str date = {.max = HEADER_MAX};
+	uint64_t since = message->since;
+	int64_t sent;
 
-	if (columns > 0 && columns < NARROW)
-		snprintf(to, 80, "%*s", s->digits, num);
-	else
-		snprintf(to, 80, "%*s  %7s  %6s", s->digits, num, size, age);
+	read_field(head, "Date", false, &date);
+	if (since == 0 && header_date(date.s, date.len, &sent))
+		since = (uint64_t)sent;
+	*to = '\0';
+	if (since > 0 && since <= s->now + 24 * 3600)
+		display_span(to, since < s->now ? s->now - since : 0);
+	str_free(&date);
 }
 
-/* What no column is left for is cut, or left out; a line never wraps. */
-static void show_row(const struct sight *s, const char *front, const char *state,
-                     const char *from, const char *subject)
+/* What stands first in a line; number 0: the headings. */
+static void add_front(const struct sight *s, struct str *line, uint32_t num)
 {
-	size_t width = s->l->account->columns > 0 ? s->l->account->columns - 1 : ANY_WIDTH;
-	size_t taken, rest, whole;
-	struct str line = {.max = 8192}, out = {.max = 8192};
+	const struct message *message = num > 0 ? listing_message(&s->listing, num) : NULL;
+	char digits[16] = "NUM", size[16] = "SIZE";
 
-	str_printf(&line, "%s  ", front);
-	header_fit(state, s->state, true, &line);
-	str_puts(&line, "  ");
-	taken = line.len;
-	rest = width > taken + 20 ? width - taken : 20;
+	if (message != NULL) {
+		snprintf(digits, sizeof digits, "%lu", (unsigned long)num);
+		text_copy(size, sizeof size, "?");
+		if (message->listed)
+			display_size(size, message->octets);
+	}
+	str_printf(line, "%*s  ", s->digits, digits);
+	if (!s->narrow)
+		str_printf(line, "%7s  ", size);
+}
+
+/* What no column is left for is cut, or left out; a line never wraps.  Frees it. */
+static void say_line(const struct sight *s, struct str *line)
+{
+	struct str out = {.max = 8192};
+
+	while (line->len > 0 && line->s[line->len - 1] == ' ')
+		str_cut(line, line->len - 1);
+	header_fit(line->s, s->width, false, &out);
+	say(s, "%s", out.len > 0 ? out.s : "");
+	str_free(line);
+	str_free(&out);
+}
+
+static void show_row(const struct sight *s, uint32_t num, const struct str *head)
+{
+	char age[24] = "AGE", state[64] = "STATE", from[400] = "FROM", subject[1200] = "SUBJECT";
+	struct str line = {.max = 8192};
+	size_t rest, whole;
+
+	if (num > 0) {
+		tell_age(s, listing_message(&s->listing, num), head, age);
+		tell_state(s, listing_message(&s->listing, num), state, sizeof state);
+		show_field(head, "From", true, from, sizeof from);
+		show_field(head, "Subject", false, subject, sizeof subject);
+	}
+	add_front(s, &line, num);
+	if (!s->narrow)
+		str_printf(&line, "%6s  ", age);
+	str_printf(&line, "%-*s  ", (int)s->state, state);
+	rest = s->width > line.len + 20 ? s->width - line.len : 20;
 	whole = rest < BOTH ? 0 : rest < 75 ? rest * 2 / 5 : 30;
 	if (whole > 0) {
 		header_fit(from, whole, true, &line);
@@ -180,28 +186,7 @@ static void show_row(const struct sight *s, const char *front, const char *state
 		rest -= whole + 2;
 	}
 	header_fit(subject, rest, false, &line);
-	while (line.len > 0 && line.s[line.len - 1] == ' ')
-		str_cut(&line, line.len - 1);
-	header_fit(line.s, width, false, &out);
-	say(s, "%s", out.s);
-	str_free(&line);
-	str_free(&out);
-}
-
-static void show_message(const struct sight *s, uint32_t num, const struct str *head)
-{
-	const struct message *message = listing_message(&s->listing, num);
-	char digits[16], front[80], size[16], age[24] = "", state[64], from[400], subject[1200];
-
-	weigh(size, message->octets);
-	if (message->since > 0 && message->since <= s->now)
-		span_of(age, s->now - message->since);
-	snprintf(digits, sizeof digits, "%lu", (unsigned long)num);
-	make_front(s, digits, message->listed ? size : "?", age, front);
-	tell_state(s, message, state, sizeof state);
-	show_field(head, "From", true, from, sizeof from);
-	show_field(head, "Subject", false, subject, sizeof subject);
-	show_row(s, front, state, from, subject);
+	say_line(s, &line);
 }
 
 /* -- with --json -------------------------------------------------------------------------- */
@@ -339,30 +324,38 @@ static int take_head(struct sight *s, struct str *head, bool *any_came, struct e
 	return rc;
 }
 
-/* How wide the column of states is to be. */
+/* How wide the columns of states and reasons are to be. */
 static void measure(struct sight *s)
 {
+	bool listed = s->l->account->look == LOOK_LIST;
 	char state[64];
 
-	s->state = sizeof "STATE" - 1;
-	for (uint32_t num = 1; num <= s->listing.count && s->state < MAX_STATE; num++) {
-		size_t len;
+	s->state = listed ? sizeof "STATE" - 1 : sizeof "WHAT" - 1;
+	s->why = sizeof "WHY" - 1;
+	for (uint32_t num = 1; num <= s->listing.count; num++) {
+		const struct message *message = listing_message(&s->listing, num);
+		size_t what, why = strlen(reason_of(message));
 
-		tell_state(s, listing_message(&s->listing, num), state, sizeof state);
-		len = strlen(state);
-		s->state = len > s->state ? len : s->state;
+		tell_state(s, message, state, sizeof state);
+		what = strlen(listed ? state : verdict_of(s, message));
+		s->state = what > s->state ? what : s->state;
+		s->why = why > s->why ? why : s->why;
 	}
 }
 
 static void begin_list(struct sight *s)
 {
-	char size[16], front[80];
+	struct str line = {.max = 8192};
+	char size[16];
 
-	if (s->l->account->json)
+	if (s->l->account->json) {
 		tell_mailbox(s);
-	else
-		say(s, "%s: %lu message%s, %s", s->l->account->name, (unsigned long)s->listing.count,
-		    plural(s->listing.count), weigh(size, s->listing.octets));
+	} else {
+		str_printf(&line, "%s: %lu message%s, %s", s->l->account->name,
+		           (unsigned long)s->listing.count, plural(s->listing.count),
+		           display_size(size, s->listing.octets));
+		say_line(s, &line);
+	}
 	s->top = !s->l->pop3->capa.known || s->l->pop3->capa.top;
 	if (s->listing.count == 0)
 		return;
@@ -371,8 +364,7 @@ static void begin_list(struct sight *s)
 	if (s->l->account->json)
 		return;
 	measure(s);
-	make_front(s, "NUM", "SIZE", "AGE", front);
-	show_row(s, front, "STATE", "FROM", "SUBJECT");
+	show_row(s, 0, &(struct str){0});
 }
 
 static int list(struct sight *s, struct error *err)
@@ -394,7 +386,7 @@ static int list(struct sight *s, struct error *err)
 		if (rc == 0 && s->l->account->json)
 			tell_message(s, ++s->shown, &head);
 		else if (rc == 0)
-			show_message(s, ++s->shown, &head);
+			show_row(s, ++s->shown, &head);
 	}
 	str_free(&head);
 	return rc;
@@ -402,32 +394,58 @@ static int list(struct sight *s, struct error *err)
 
 /* -- the others --------------------------------------------------------------------------- */
 
-static void explain_as_objects(const struct sight *s)
+static void explain_row(const struct sight *s, uint32_t num)
 {
-	struct str none = {0};
+	const struct message *message = num > 0 ? listing_message(&s->listing, num) : NULL;
+	const char *what = num > 0 ? verdict_of(s, message) : "WHAT";
+	struct wire_span id = num > 0 ? listing_uid(&s->listing, message)
+	                              : (struct wire_span){"UID", sizeof "UID" - 1};
+	struct str line = {.max = 8192};
+	char uid[80];
 
-	tell_mailbox(s);
-	for (uint32_t num = 1; num <= s->listing.count; num++)
-		tell_message(s, num, &none);
+	add_front(s, &line, num);
+	str_printf(&line, "%-*s  %-*s  %s", (int)s->state, what, (int)s->why,
+	           num > 0 ? reason_of(message) : "WHY",
+	           id.len > 0 ? printable(uid, sizeof uid, id.p, id.len) : "(no UID)");
+	say_line(s, &line);
 }
 
-static void explain(const struct sight *s)
+/* A terminal gets headings, and columns as wide as they must be; scripts know the other lines. */
+static void begin_explaining(struct sight *s)
 {
-	char size[16], uid[80];
+	unsigned long count = s->listing.count, fetch = s->plan.fetch, remove = s->plan.remove;
+	struct str line = {.max = 8192};
+	char size[16];
 
-	say(s, "%s: of %lu message%s %lu would be fetched (%s), %lu deleted without being fetched",
-	    s->l->account->name, (unsigned long)s->listing.count, plural(s->listing.count),
-	    (unsigned long)s->plan.fetch, weigh(size, s->plan.octets),
-	    (unsigned long)s->plan.remove);
-	for (uint32_t num = 1; num <= s->listing.count; num++) {
-		const struct message *message = listing_message(&s->listing, num);
-		struct wire_span id = listing_uid(&s->listing, message);
-
-		say(s, "%*lu  %7s  %-16s  %-14s  %s", s->digits, (unsigned long)num,
-		    message->listed ? weigh(size, message->octets) : "?", verdict_of(s, message),
-		    reason_of(message),
-		    id.len > 0 ? printable(uid, sizeof uid, id.p, id.len) : "(no UID)");
+	display_size(size, s->plan.octets);
+	s->state = sizeof "fetch and delete" - 1;
+	s->why = sizeof "over the limit" - 1;
+	if (!s->terminal) {
+		say(s, "%s: of %lu message%s %lu would be fetched (%s), %lu deleted without being fetched",
+		    s->l->account->name, count, plural(count), fetch, size, remove);
+		return;
 	}
+	str_printf(&line, "%s: %lu message%s, %lu to fetch (%s)", s->l->account->name, count,
+	           plural(count), fetch, size);
+	if (remove > 0)
+		str_printf(&line, ", %lu to delete", remove);
+	say_line(s, &line);
+	measure(s);
+	if (count > 0)
+		explain_row(s, 0);
+}
+
+static void explain(struct sight *s)
+{
+	if (s->l->account->json)
+		tell_mailbox(s);
+	else
+		begin_explaining(s);
+	for (uint32_t num = 1; num <= s->listing.count; num++)
+		if (s->l->account->json)
+			tell_message(s, num, &(struct str){0});
+		else
+			explain_row(s, num);
 }
 
 /* Everything without an entry of its own gets one.  An entry of another size or message stays: it
@@ -526,18 +544,21 @@ static void tell_login(const struct sight *s)
 
 static int take_stock(struct sight *s, struct error *err)
 {
-	const struct policy *policy = &s->l->account->policy;
+	const struct account *account = s->l->account;
 
 	if (pop3_list(s->l->pop3, &s->listing, err) == -1)
 		return -1;
 	s->now = (uint64_t)time(NULL);
-	plan_make(&s->plan, &s->listing, s->l->seen, policy, s->now);
+	plan_make(&s->plan, &s->listing, s->l->seen, &account->policy, s->now);
+	s->terminal = account->columns > 0;
+	s->narrow = s->terminal && account->columns < NARROW;
+	s->width = s->terminal ? account->columns - 1 : ANY_WIDTH;
 	s->digits = snprintf(NULL, 0, "%lu", (unsigned long)s->listing.count);
 	s->digits = s->digits < 3 ? 3 : s->digits;
 	s->l->waiting = s->plan.fetch;
 	s->l->octets = s->plan.octets;
 	s->l->kept = s->listing.count - s->plan.fetch;
-	if (s->l->account->look != LOOK_CHECK && s->l->account->look != LOOK_DRY_RUN)
+	if (account->look != LOOK_CHECK && account->look != LOOK_DRY_RUN)
 		return 0;
 	return plan_check_uids(&s->listing, s->l->seen, s->now, err); /* as a real run would */
 }
@@ -550,10 +571,7 @@ static int answer(struct sight *s, struct error *err)
 	case LOOK_MARK:
 		return mark(s, err);
 	case LOOK_DRY_RUN:
-		if (s->l->account->json)
-			explain_as_objects(s);
-		else
-			explain(s);
+		explain(s);
 		return 0;
 	default:
 		return 0;

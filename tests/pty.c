@@ -9,21 +9,32 @@
  *   wait TEXT      until the screen has it; after 30 s the program is killed
  *   sleep MS
  *   size CxR       the terminal gets another size
+ *   narrow C       it has so many columns, and tells nobody before the next "size": as while a
+ *                  window's edge is being dragged
  *   key TEXT       is typed; ^C is that key
  *   show           prints the screen: "== show", its lines without blanks at their ends, "=="
+ *   where TEXT     prints in which column it begins: "== where", a number for each line that has
+ *                  it, "=="
  *
  * At its end all lines are printed that ever were there, as the last screen and what has scrolled
  * off: "== end STATUS", and then what a terminal should not have met:
  *
  *   == odd N       control characters and escape sequences beyond CR, LF, erase to the end (of
- *                  line, of screen) and up; with N > 0 the first one follows
+ *                  line, of screen), up, and "wrap" and "do not wrap"; with N > 0 the first one
+ *                  follows
  *   == escapes N   escape sequences
  *   == wrapped N   lines that did not fit
+ *   == clipped N   characters that did not fit where it was not to wrap
+ *   == wraps N     1: it wraps, as it did at first
  *   == writes N    how often something came
  *
  * STATUS is that of the program, or "signal N".  The terminal does not wrap lines anew when its
- * size changes.  It knows UTF-8, and that the blocks from U+1100 to U+115F, U+2E80 to U+A4CF,
- * U+AC00 to U+D7A3, U+FF00 to U+FF60 and from U+1F300 on are two columns wide.
+ * size changes.  As tmux does, it keeps what is erased all at once, from the top left corner on.
+ *
+ * It knows UTF-8, and by a table of its own, made from Unicode 14 and not from what it tests, what
+ * is wide and what has no width in the scripts that the tests write.  Emoji it shows as the widest
+ * terminals do: each of a sequence by itself, the letters of a flag too, and wide what variation
+ * selector 16 follows.  What has no width is not shown.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -55,7 +66,8 @@ static struct {
 	int count;             /* lines that were ever reached */
 	int row, column;       /* of the cursor, in lines */
 	int columns, rows;
-	unsigned odd, escapes, wrapped, writes;
+	bool clips;            /* instead of wrapping */
+	unsigned odd, escapes, wrapped, clipped, writes;
 	char first_odd[64];
 	char held[64];         /* an escape sequence or a character that is not whole */
 	size_t held_len;
@@ -95,21 +107,88 @@ static void erase(int row, int from)
 	memset(&screen.lines[row][from], 0, (size_t)(MAX_COLUMNS - from) * sizeof(uint32_t));
 }
 
+struct range {
+	uint32_t from, to;
+};
+
+static const struct range nothing[] = {
+	{0x0300, 0x036f}, {0x0591, 0x05bd}, {0x064b, 0x065f}, {0x0900, 0x0902}, {0x093c, 0x093c},
+	{0x0941, 0x0948}, {0x094d, 0x094d}, {0x0e31, 0x0e31}, {0x0e34, 0x0e3a}, {0x0e47, 0x0e4e},
+	{0x1160, 0x11ff}, {0x200b, 0x200d}, {0x20d0, 0x20f0}, {0x302a, 0x302d}, {0x3099, 0x309a},
+	{0xfe00, 0xfe0f}, {0xe0020, 0xe007f},
+};
+
+static const struct range wide[] = {
+	{0x1100, 0x115f}, {0x231a, 0x231b}, {0x23e9, 0x23ec}, {0x23f0, 0x23f0}, {0x23f3, 0x23f3},
+	{0x25fd, 0x25fe}, {0x2614, 0x2615}, {0x2648, 0x2653}, {0x267f, 0x267f}, {0x2693, 0x2693},
+	{0x26a1, 0x26a1}, {0x26aa, 0x26ab}, {0x26bd, 0x26be}, {0x26c4, 0x26c5}, {0x26ce, 0x26ce},
+	{0x26d4, 0x26d4}, {0x26ea, 0x26ea}, {0x26f2, 0x26f3}, {0x26f5, 0x26f5}, {0x26fa, 0x26fa},
+	{0x26fd, 0x26fd}, {0x2705, 0x2705}, {0x270a, 0x270b}, {0x2728, 0x2728}, {0x274c, 0x274c},
+	{0x274e, 0x274e}, {0x2753, 0x2755}, {0x2757, 0x2757}, {0x2795, 0x2797}, {0x27b0, 0x27b0},
+	{0x27bf, 0x27bf}, {0x2b1b, 0x2b1c}, {0x2b50, 0x2b50}, {0x2b55, 0x2b55}, {0x2e80, 0x303e},
+	{0x3041, 0x3247}, {0x3250, 0x4dbf}, {0x4e00, 0xa4c6}, {0xa960, 0xa97c}, {0xac00, 0xd7a3},
+	{0xf900, 0xfaff}, {0xfe10, 0xfe19}, {0xfe30, 0xfe6b}, {0xff01, 0xff60}, {0xffe0, 0xffe6},
+	{0x1f004, 0x1f004}, {0x1f0cf, 0x1f0cf}, {0x1f18e, 0x1f18e}, {0x1f191, 0x1f19a},
+	{0x1f1e6, 0x1f320}, {0x1f32d, 0x1f335}, {0x1f337, 0x1f37c}, {0x1f37e, 0x1f393},
+	{0x1f3a0, 0x1f3ca}, {0x1f3cf, 0x1f3d3}, {0x1f3e0, 0x1f3f0}, {0x1f3f4, 0x1f3f4},
+	{0x1f3f8, 0x1f43e}, {0x1f440, 0x1f440}, {0x1f442, 0x1f4fc}, {0x1f4ff, 0x1f53d},
+	{0x1f54b, 0x1f54e}, {0x1f550, 0x1f567}, {0x1f57a, 0x1f57a}, {0x1f595, 0x1f596},
+	{0x1f5a4, 0x1f5a4}, {0x1f5fb, 0x1f64f}, {0x1f680, 0x1f6c5}, {0x1f6cc, 0x1f6cc},
+	{0x1f6d0, 0x1f6d2}, {0x1f6d5, 0x1f6df}, {0x1f6eb, 0x1f6ec}, {0x1f6f4, 0x1f6fc},
+	{0x1f7e0, 0x1f7eb}, {0x1f90c, 0x1f93a}, {0x1f93c, 0x1f945}, {0x1f947, 0x1f9ff},
+	{0x1fa70, 0x1faff}, {0x20000, 0x3fffd},
+};
+
+static bool is_in(const struct range *ranges, size_t count, uint32_t c)
+{
+	for (size_t i = 0; i < count; i++)
+		if (c >= ranges[i].from && c <= ranges[i].to)
+			return true;
+	return false;
+}
+
 static int width_of(uint32_t c)
 {
-	return (c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) ||
-	       (c >= 0xac00 && c <= 0xd7a3) || (c >= 0xff00 && c <= 0xff60) || c >= 0x1f300 ? 2 : 1;
+	if (is_in(nothing, sizeof nothing / sizeof *nothing, c))
+		return 0;
+	return is_in(wide, sizeof wide / sizeof *wide, c) ? 2 : 1;
+}
+
+/* Makes room for a character of that width. */
+static void make_room(int width)
+{
+	if (screen.column + width <= screen.columns)
+		return;
+	if (screen.clips) {
+		screen.clipped++;
+		screen.column = screen.columns - width;
+		return;
+	}
+	screen.wrapped++;
+	screen.column = 0;
+	line_feed();
+}
+
+/* What stands before the cursor is an emoji. */
+static void widen(void)
+{
+	uint32_t *line = screen.lines[screen.row];
+
+	if (screen.column == 0 || line[screen.column - 1] == WIDE)
+		return;
+	make_room(1);
+	screen.lines[screen.row][screen.column++] = WIDE;
 }
 
 static void print(uint32_t c)
 {
 	int width = width_of(c);
 
-	if (screen.column + width > screen.columns) {
-		screen.wrapped++;
-		screen.column = 0;
-		line_feed();
-	}
+	if (c == 0xfe0f)
+		widen();
+	if (width == 0)
+		return;
+	make_room(width);
 	screen.lines[screen.row][screen.column] = c;
 	if (width == 2)
 		screen.lines[screen.row][screen.column + 1] = WIDE;
@@ -124,7 +203,21 @@ static void note_odd(const char *bytes, size_t len)
 		snprintf(screen.first_odd + 5 * i, 6, "\\x%02x ", (unsigned char)bytes[i]);
 }
 
-/* ESC [ NUMBER LETTER */
+/* Erases all that follows the cursor. */
+static void erase_below(void)
+{
+	if (screen.row == top() && screen.column == 0) {
+		screen.row = screen.count;
+		screen.count += screen.rows;
+		if (screen.count > MAX_LINES)
+			exit(2);
+	}
+	erase(screen.row, screen.column);
+	for (int row = screen.row + 1; row < screen.count; row++)
+		erase(row, 0);
+}
+
+/* ESC [ NUMBER LETTER, and ESC [ ? 7 LETTER */
 static void obey(const char *sequence, size_t len)
 {
 	int number = 0;
@@ -136,12 +229,12 @@ static void obey(const char *sequence, size_t len)
 		else if (number < 1000)
 			number = 10 * number + sequence[i] - '0';
 	}
-	if (letter == 'K' && number == 0) {
+	if (len == 5 && memcmp(sequence + 2, "?7", 2) == 0 && strchr("hl", sequence[4])) {
+		screen.clips = sequence[4] == 'l';
+	} else if (letter == 'K' && number == 0) {
 		erase(screen.row, screen.column);
 	} else if (letter == 'J' && number == 0) {
-		erase(screen.row, screen.column);
-		for (int row = screen.row + 1; row < screen.count; row++)
-			erase(row, 0);
+		erase_below();
 	} else if (letter == 'A') {
 		screen.row -= number > 0 ? number : 1;
 		if (screen.row < top())
@@ -289,6 +382,24 @@ static bool has(const char *what)
 	return false;
 }
 
+/* Where it begins in each line; what is ASCII. */
+static void show_columns(const char *text)
+{
+	int len = (int)strlen(text);
+
+	for (int row = top(); row < screen.count; row++)
+		for (int at = 0; at + len <= MAX_COLUMNS; at++) {
+			int same = 0;
+
+			while (same < len && screen.lines[row][at + same] == (unsigned char)text[same])
+				same++;
+			if (same == len) {
+				printf("%d\n", at);
+				break;
+			}
+		}
+}
+
 /* -- the program -------------------------------------------------------------------------- */
 
 static pid_t start(int master, char **argv)
@@ -360,11 +471,18 @@ static bool act(int master, pid_t pid, const char *action)
 			open = pump(master, (int)(end - now_ms()) + 1);
 	} else if (strncmp(action, "size ", 5) == 0) {
 		resize(master, action + 5);
+	} else if (strncmp(action, "narrow ", 7) == 0) {
+		action += 7;
+		screen.columns = (int)read_number(&action);
 	} else if (strncmp(action, "key ", 4) == 0) {
 		type(master, action + 4);
 	} else if (strcmp(action, "show") == 0) {
 		puts("== show");
 		show(top());
+		puts("==");
+	} else if (strncmp(action, "where ", 6) == 0) {
+		puts("== where");
+		show_columns(action + 6);
 		puts("==");
 	} else {
 		errno = EINVAL;
@@ -407,7 +525,8 @@ int main(int argc, char **argv)
 	else
 		printf("== end %d\n", WEXITSTATUS(status));
 	show(0);
-	printf("== odd %u %s\n== escapes %u\n== wrapped %u\n== writes %u\n", screen.odd,
-	       screen.first_odd, screen.escapes, screen.wrapped, screen.writes);
+	printf("== odd %u %s\n== escapes %u\n== wrapped %u\n== clipped %u\n== wraps %d\n", screen.odd,
+	       screen.first_odd, screen.escapes, screen.wrapped, screen.clipped, !screen.clips);
+	printf("== writes %u\n", screen.writes);
 	return 0;
 }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # terminal.t - what people see: mailhaul at a terminal (pty.c), while it runs and when it is over.
 #
-# Everywhere: nothing but text, CR, LF, "erase to the end" and "up" reaches the terminal, no line
-# of what moves is wider than it, and nothing of it is left behind.
+# Everywhere: nothing but text, CR, LF, "erase to the end", "up", "do not wrap" and "wrap" reaches
+# the terminal, no line of what moves is wider than it, and nothing of it is left behind.
 . "$top_srcdir/tests/tap.sh"
 
 PTY=$top_builddir/tests/pty
@@ -49,7 +49,8 @@ value() { sed -n "s/^== $1 \([0-9]*\).*/\1/p" "$work/screen"; }
 
 clean() {
 	same "$1: no other control characters" "$(sed -n 's/^== odd //p' "$work/screen")" "0 "
-	same "$1: no line is too wide" "$(value wrapped)" 0
+	same "$1: no line is too wide" "$(value wrapped) $(value clipped)" '0 0'
+	same "$1: the terminal wraps lines as before" "$(value wraps)" 1
 }
 
 # shown WHAT PATTERN...: the lines of the first screen fit the patterns.
@@ -102,6 +103,13 @@ terminal -e 'wait 3/12' -e 'size 38x8' -e 'wait 7/12' -e show "$MAILHAUL" -f "$d
 shown 'a smaller terminal' 'work .* [5-9]/12 .*' 'home@e... .* [5-9]/12 .*'
 clean 'a smaller terminal'
 same 'a smaller terminal: at the end there are two lines' "$(part end | sort)" "$summary"
+
+# The rows that come before anybody knows that it is smaller are cut by the terminal.
+terminal -e 'wait 3/12' -e 'narrow 40' -e 'sleep 500' -e 'size 40x24' -e 'wait 7/12' -e show \
+	"$MAILHAUL" -f "$dir/config"
+shown 'a terminal that tells late' 'work .* [5-9]/12 .*' 'home@e... .* [5-9]/12 .*'
+same 'a terminal that tells late: it wraps lines as before' "$(value wraps)" 1
+same 'a terminal that tells late: at the end there are two lines' "$(part end | sort)" "$summary"
 
 more=NO_COLOR=1
 terminal -e 'wait 7/12' "$MAILHAUL" -f "$dir/config"
@@ -215,4 +223,121 @@ for columns in 80 40; do
 		diff "$top_srcdir/tests/screens/list-$columns" "$work/list-$columns"
 done
 stop_pop3d
+
+# -- characters of every width ----------------------------------------------------------------
+
+# Each subject begins with a bar: where these stand is where the column begins.
+n=0
+mail() {
+	n=$((n + 1))
+	printf '%s\n' "message u$n text From: $1\r\nSubject: | $2 $2$2$2$2$2$2$2\r\n\r\n"
+}
+joiner='\xe2\x80\x8d'
+as_emoji='\xef\xb8\x8f'
+family=👨${joiner}👩${joiner}👧
+{
+	mail Anna plain
+	mail '한국어 이름' '한국어 제목'
+	mail '\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab of a Mac' '\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab'
+	mail 'か\xe3\x82\x99 of a Mac' 'き\xe3\x82\x99'
+	mail 'ภัทรา ใจดี' 'สวัสดีครับ'
+	mail 'हिन्दी नाम' 'नमस्ते'
+	mail '✅ Shop ⭐' '⭐✨ Sale ❌❗⚡⏰'
+	mail "❤$as_emoji love" "❤$as_emoji"
+	mail "1$as_emoji"'\xe2\x83\xa3 key' "#$as_emoji"'\xe2\x83\xa3'
+	mail '🇩🇪 Berlin' '🇫🇷🇮🇹🇪🇸🇵🇹'
+	mail "$family and 👍🏽" "$family"
+	mail '🫨 newer than some libraries' '🫨'
+	mail '⭐⭐⭐⭐⭐⭐⭐⭐⭐⭐⭐⭐⭐⭐⭐⭐⭐⭐' many
+} > "$work/wide"
+start_pop3d "$work/wide"
+two
+for columns in 80 61 40 20; do
+	terminal -s ${columns}x60 -e 'wait end' -e 'where |' \
+		sh -c '"$MAILHAUL" -f "$CONFIG" --list work; echo end; sleep 1'
+	clean "all widths in $columns columns"
+	[ $columns -gt 20 ] || continue
+	part where > "$work/columns"
+	same "all widths in $columns columns: all subjects are shown" \
+		"$(($(wc -l < "$work/columns")))" $n
+	same "all widths in $columns columns: and begin in the same one" \
+		"$(($(sort -u "$work/columns" | wc -l)))" 1
+done
+stop_pop3d
+
+# -- what would be done -----------------------------------------------------------------------
+
+long=$(printf '%070d' 7)
+cat > "$work/plan" <<END
+message $long size 400
+message u2 size 400000
+message 日本語のとても長い名前でありまして端末の一行にはとても入りきらないものであります size 29200
+message u4 size 400
+END
+start_pop3d "$work/plan"
+two
+terminal -s 80x24 "$MAILHAUL" -f "$dir/config" --dry-run work -o max_size=100k -o limit=2
+clean '--dry-run in 80 columns'
+same '--dry-run in 80 columns' "$(part end)" \
+	'work: 4 messages, 2 to fetch (30 kB)
+NUM     SIZE  WHAT   WHY             UID
+  1    400 B  fetch  new             000000000000000000000000000000000000000...
+  2   400 kB  leave  too big         u2
+  3    29 kB  fetch  new             日本語のとても長い名前でありまして端末...
+  4    400 B  leave  over the limit  u4'
+terminal -s 40x24 "$MAILHAUL" -f "$dir/config" --dry-run work -o keep=no
+clean '--dry-run in 40 columns'
+same '--dry-run in 40 columns' "$(part end)" \
+	'work: 4 messages, 4 to fetch (430 kB)
+NUM  WHAT              WHY  UID
+  1  fetch and delete  new  00000000...
+  2  fetch and delete  new  u2
+  3  fetch and delete  new  日本語の...
+  4  fetch and delete  new  u4'
+terminal -s 20x24 "$MAILHAUL" -f "$dir/config" --dry-run work
+clean '--dry-run in 20 columns'
+terminal -s 80x24 sh -c '"$MAILHAUL" -q -f "$CONFIG" work
+	"$MAILHAUL" -f "$CONFIG" --dry-run work -K'
+same '--dry-run: what goes without being fetched' "$(part end | head -n 1)" \
+	'work: 4 messages, 0 to fetch (0 B), 4 to delete'
+stop_pop3d
+
+echo 'message u1 size 1999' > "$work/plan"
+start_pop3d "$work/plan"
+two
+terminal -s 80x24 sh -c 'for mode in --list --dry-run --check; do
+	"$MAILHAUL" -f "$CONFIG" $mode work; done'
+same 'a size is the same everywhere' \
+	"$(part end | grep -o '[0-9.]* kB' | paste -s -d , -)" '2 kB,2 kB,2 kB,2 kB,2 kB'
+stop_pop3d
+
+# -- how old mail is --------------------------------------------------------------------------
+
+# ago SECONDS: a Date field.
+ago() { LC_ALL=C date -u -d "@$(($(date +%s) - $1))" '+Date: %a, %d %b %Y %H:%M:%S +0000'; }
+{
+	printf '%s\n' 'message u1 text Subject: none\r\n\r\n'
+	for seconds in 300 10800 1000000 100000000 1000000000 -600 -259200; do
+		printf 'message u%s text %s\\r\\n\\r\\n\n' "$seconds" "$(ago $seconds)"
+	done
+	printf '%s\n' 'message u2 text Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n\r\n' \
+		'message u3 text Date: yesterday\r\n\r\n' 'message u4 text Date:\r\n\r\n' \
+		'message u5 text Date: Fri, 31 Dec 9999 23:59:59 +0000\r\n\r\n'
+} > "$work/old"
+if ago 0 > /dev/null 2>&1; then
+	start_pop3d "$work/old"
+	two
+	terminal -s 80x24 "$MAILHAUL" -f "$dir/config" --list work
+	clean 'AGE'
+	same 'AGE of new mail is by its Date' \
+		"$(part end | sed 1,2d | cut -c 14-20 | sed 's/^ *//' | paste -s -d , -)" \
+		',5 min,3 h,11 d,3 y,31 y,0 min,,,,,'
+	terminal -s 80x24 sh -c '"$MAILHAUL" -q -f "$CONFIG" work
+		"$MAILHAUL" -f "$CONFIG" --list work'
+	same 'AGE of what was delivered is since then' \
+		"$(part end | sed 1,2d | cut -c 14-20 | sort -u)" '  0 min'
+	stop_pop3d
+else
+	skip 'AGE' 'date(1) does not know -d @SECONDS'
+fi
 finish

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_header.c - a stranger's header made a line for people: within its bounds, whole characters.
+ * fuzz_header.c - a stranger's header made a line for people: within its bounds, whole characters,
+ * as wide as it is to be; or a date.
  *
  * The input: the columns (a byte), then a head.
  */
@@ -24,13 +25,22 @@ static void check_line(const struct str *value, bool person, size_t columns)
 	CHECK(text.len <= text.max);
 	printable(shown, sizeof shown, text.s ? text.s : "", text.len);
 	header_fit(shown, columns, true, &line);
-	CHECK(columns == 0 || line.len >= columns / 2);
+	CHECK(line.len > 0 || columns == 0);
+	CHECK(columns == 0 || header_columns(line.s) == columns);
 	for (size_t at = 0, n; at < line.len; at += n) {
 		n = utf8_read(line.s + at, line.len - at, &c);
 		CHECK(n > 0 && c >= 0x20 && (c < 0x7f || c > 0x9f));
 	}
 	str_free(&text);
 	str_free(&line);
+}
+
+static void check_date(const struct str *value)
+{
+	int64_t when;
+
+	if (value->len > 0 && header_date(value->s, value->len, &when))
+		CHECK(when > 315532800 - 2 * 86400 && when < INT64_C(253402300800) + 2 * 86400);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -45,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (header_field(head, in.len, person ? "From" : "Subject", &value)) {
 			CHECK(value.len <= HEADER_MAX && memchr(value.s, '\n', value.len) == NULL);
 			check_line(&value, person == 1, columns);
+			check_date(&value);
 		}
 		str_free(&value);
 	}

@@ -37,6 +37,17 @@ static const struct display_row odd[] = {
 	 .received = 1, .rate = 2, .heard = NOW},
 };
 
+static const struct display_row stalled[] = {
+	{.name = "burst", .begun = NOW - 9000, .since = NOW - 8001, .due = 5, .received = 20000,
+	 .octets = 102000, .heard = NOW - 8000, .rate = 20000000},
+	{.name = "young", .begun = NOW - 1500, .since = NOW - 501, .due = 5, .received = 20000,
+	 .octets = 102000, .heard = NOW - 500, .rate = 20000000},
+	{.name = "old", .begun = NOW - 90000, .since = NOW - 80000, .due = 5, .received = 20000,
+	 .octets = 102000, .heard = NOW - 500, .rate = 3000},
+	{.name = "at once", .begun = NOW - 9000, .since = NOW - 8000, .due = 5, .received = 20000,
+	 .octets = 102000, .heard = NOW - 8000, .rate = 20000000},
+};
+
 static const struct screen {
 	const char *name;
 	const struct display_row *rows;
@@ -101,6 +112,11 @@ static const struct screen {
 	 "              ]  1/2     5 kB    500 B/s     3:10 left\n"
 	 "                                [                        "
 	 "              ]  1/2      1 B      2 B/s"},
+	{"what nothing comes for has no rate", stalled, 4, 80, 24,
+	 "burst    [=====>                       ]  0/5    20 kB     2 kB/s     0:33 left\n"
+	 "young    [=====>                       ]  0/5    20 kB    40 kB/s     0:02 left\n"
+	 "old      [=====>                       ]  0/5    20 kB     3 kB/s     0:27 left\n"
+	 "at once  [=====>                       ]  0/5    20 kB"},
 	{"no more lines than there are", odd, 6, 40, 4,
 	 "日本語...  [============]  3/3\n"
 	 "a\\x1b[...  [            ]  0/9\n"
@@ -185,10 +201,27 @@ static void test_rate(void)
 	EQUAL(row.fetched, 1, "a number that shrinks makes no rate");
 }
 
+static void test_spans(void)
+{
+	static const struct {
+		uint64_t seconds;
+		const char *want;
+	} spans[] = {
+		{0, "0 min"}, {59, "0 min"}, {60, "1 min"}, {3599, "59 min"}, {3600, "1 h"},
+		{172799, "47 h"}, {172800, "2 d"}, {86399999, "999 d"}, {86400000, "2 y"},
+		{94694400, "3 y"}, {UINT64_MAX, "584542046090 y"},
+	};
+	char text[24];
+
+	for (size_t n = 0; n < sizeof spans / sizeof *spans; n++)
+		SAME(display_span(text, spans[n].seconds), spans[n].want, spans[n].want);
+}
+
 int main(void)
 {
 	test_screens();
 	test_sizes();
 	test_rate();
+	test_spans();
 	return tap_end();
 }

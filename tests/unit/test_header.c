@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_header.c - fields are found and unfolded, encoded words become text, columns fit.
+ * test_header.c - fields are found and unfolded, encoded words become text, dates seconds, columns
+ * fit.
  */
 #include "config.h"
 
@@ -8,6 +9,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tap.h"
 
@@ -130,6 +135,33 @@ static const struct {
 	{"raw UTF-8", "Gr\u00fc\u00dfe", "Gr\u00fc\u00dfe"},
 	{"raw Latin-1", "K\xf6ln", "K\u00f6ln"},
 	{"a bad sequence for iconv", "=?euc-kr?B?x/8=?=", "\ufffd\ufffd"},
+
+	/* labels that mean more than they say */
+	{"gb2312 that is GBK", "=?GB2312?Q?=D6=EC=E9F=BB=F9?=", "\u6731\u9555\u57fa"},
+	{"gbk", "=?gbk?Q?=E9F?=", "\u9555"},
+	{"shift_jis that is Windows-31J", "=?Shift_JIS?Q?=87=40=FB=FC?=", "\u2460\u9ad9"},
+	{"x-sjis", "=?x-sjis?B?k/qWew==?=", "\u65e5\u672c"},
+	{"shift-jis", "=?shift-jis?B?k/qWew==?=", "\u65e5\u672c"},
+	{"euc-kr that is CP949", "=?euc-kr?Q?=8Cc=B0=A1?=", "\ub620\uac00"},
+	{"ks_c_5601-1987 that is CP949", "=?ks_c_5601-1987?Q?=8Cc?=", "\ub620"},
+	{"Big5 with Hong Kong's", "=?big5?Q?=FA=40?=", "\U00020547"},
+	{"big5-hkscs", "=?big5-hkscs?Q?=FA=40?=", "\U00020547"},
+	{"iso-8859-9 that is Windows-1254", "=?iso-8859-9?Q?=D0=80?=", "\u011e\u20ac"},
+	{"Hebrew in the order of reading", "=?iso-8859-8-i?B?+ezl7Q==?=", "\u05e9\u05dc\u05d5\u05dd"},
+	{"Thai that is Windows-874", "=?tis-620?Q?=A1=80?=", "\u0e01\u20ac"},
+	{"windows-874", "=?windows-874?Q?=A1?=", "\u0e01"},
+	{"iso-8859-11", "=?iso-8859-11?Q?=A1?=", "\u0e01"},
+	{"cp1251", "=?cp1251?Q?=CF=F0=E8?=", "\u041f\u0440\u0438"},
+	{"ISO_8859-1", "=?ISO_8859-1?Q?=FC?=", "\u00fc"},
+	{"iso8859-15", "=?iso8859-15?Q?=A4?=", "\u20ac"},
+	{"us-ascii that is Windows-1252", "=?us-ascii?Q?=93x=94?=", "\u201cx\u201d"},
+	{"us-ascii that is UTF-8", "=?us-ascii?Q?=C3=BC?=", "\u00fc"},
+	{"ansi_x3.4-1968", "=?ansi_x3.4-1968?Q?a?=", "a"},
+	{"unknown-8bit", "=?unknown-8bit?Q?K=F6ln?= =?unknown-8bit?B?w7w=?=", "K\u00f6ln\u00c3\u00bc"},
+	{"not the beginning of one", "=?iso-8859?Q?a?=", "=?iso-8859?Q?a?="},
+	{"not one and more", "=?utf-88?Q?a?=", "=?utf-88?Q?a?="},
+	{"not two", "=?koi8-r koi8-u?Q?a?=", "=?koi8-r koi8-u?Q?a?="},
+	{"nothing but a dash", "=?-?Q?a?=", "=?-?Q?a?="},
 };
 
 static const struct {
@@ -170,6 +202,60 @@ static void test_words(void)
 	}
 }
 
+/* -- dates -------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *value;
+	int64_t want; /* 0: it is none */
+} dates[] = {
+	{"Fri, 21 Nov 1997 09:55:06 -0600", 880127706},
+	{"21 Nov 1997 09:55:06 -0600", 880127706},
+	{"21 Nov 97 09:55:06 GMT", 880106106},
+	{"21 Nov 97 09:55 GMT", 880106100},
+	{"Fri,21  Nov 1997 09:55:06 -0600 (CST)", 880127706},
+	{"FRI, 21 NOV 1997 09:55:06 cst", 880127706},
+	{"Thu, 1 Jan 2004 00:00:00 +0530", 1072895400},
+	{"Thu, 29 Feb 2024 23:59:60 +0000", 1709251200},
+	{"1 Jan 04 00:00:00 UT", 1072915200},
+	{"1 Jan 104 00:00:00 Z", 1072915200},
+	{"1 Jan 2004 00:00:00 EDT", 1072929600},
+	{"1 Jan 2004 00:00:00 EST", 1072933200},
+	{"1 Jan 2004 00:00:00 CDT", 1072933200},
+	{"1 Jan 2004 00:00:00 MDT", 1072936800},
+	{"1 Jan 2004 00:00:00 MST", 1072940400},
+	{"1 Jan 2004 00:00:00 PDT", 1072940400},
+	{"1 Jan 2004 00:00:00 PST", 1072944000},
+	{"1 Jan 2004 00:00:00 X", 1072915200},
+	{"1 Jan 2004 00:00:00 +9999", 1072915200},
+	{"1 Jan 2004 00:00:00", 1072915200},
+	{"1 Jan 2004", 0},
+	{"1 Jan 2004 24:00:00 +0000", 0},
+	{"1 Jan 2004 00:60:00 +0000", 0},
+	{"1 Jan 2004 00:00: +0000", 0},
+	{"1 Jan 2004 00:00:62 +0000", 0},
+	{"1 Jan 2004 00:00.5 +0000", 0},
+	{"32 Jan 2004 00:00:00 +0000", 0},
+	{"0 Jan 2004 00:00:00 +0000", 0},
+	{"1 Foo 2004 00:00:00 +0000", 0},
+	{"1 Jan 1970 00:00:00 +0000", 0},
+	{"1 Jan 1904 00:00:00 +0000", 0},
+	{"Jan 1 2004 00:00:00", 0},
+	{"2004-01-01 00:00:00", 0},
+	{"yesterday", 0},
+	{"1", 0},
+	{"", 0},
+};
+
+static void test_dates(void)
+{
+	for (size_t i = 0; i < sizeof dates / sizeof *dates; i++) {
+		int64_t when = 0;
+		bool read = header_date(dates[i].value, strlen(dates[i].value), &when);
+
+		EQUAL(read ? when : 0, dates[i].want, dates[i].value);
+	}
+}
+
 /* -- columns ------------------------------------------------------------------------------ */
 
 static const struct {
@@ -186,6 +272,21 @@ static const struct {
 	{"a wide one is not halved", "\u65e5\u672c\u8a9e", 5, true, "\u65e5..."},
 	{"... and the gap is filled", "\u65e5\u672c\u8a9e\u672c", 6, true, "\u65e5... "},
 	{"combining", "e\u0301e", 2, true, "e\u0301e"},
+	{"Hangul of a Mac", "\u1112\u1161\u11ab\u1100\u116e\u11a8", 4, true,
+	 "\u1112\u1161\u11ab\u1100\u116e\u11a8"},
+	{"kana of a Mac", "\u304b\u3099", 3, true, "\u304b\u3099 "},
+	{"Thai", "\u0e20\u0e31\u0e17\u0e23\u0e32", 4, true, "\u0e20\u0e31\u0e17\u0e23\u0e32"},
+	{"Devanagari", "\u0928\u092e\u0938\u094d\u0924\u0947", 5, true,
+	 "\u0928\u092e\u0938\u094d\u0924\u0947 "},
+	{"emoji of old", "\u2705\u2b50\u2757\u26a1", 6, true, "\u2705... "},
+	{"a heart is narrow", "\u2764x", 2, true, "\u2764x"},
+	{"and wide as an emoji", "\u2764\ufe0fx", 3, true, "\u2764\ufe0fx"},
+	{"or does not fit", "\u2764\ufe0f\u2764\ufe0f", 3, true, "..."},
+	{"what is wide already gets no wider", "\u2b50\ufe0fx", 3, true, "\u2b50\ufe0fx"},
+	{"a flag, at most", "\U0001f1e9\U0001f1ea", 5, true, "\U0001f1e9\U0001f1ea "},
+	{"a family, at most", "\U0001f468\u200d\U0001f469\u200d\U0001f467", 5, true,
+	 "\U0001f468..."},
+	{"an emoji that came later", "\U0001faff", 3, true, "\U0001faff "},
 	{"two columns", "abcdef", 2, true, ".."},
 	{"none", "abc", 0, true, ""},
 	{"nothing", "", 2, true, "  "},
@@ -200,6 +301,48 @@ static void test_columns(void)
 		SAME(line.s ? line.s : "", fits[i].want, fits[i].name);
 		str_free(&line);
 	}
+}
+
+/* Where the C library has no table of Unicode (none can be opened), columns may be too wide, but no
+ * line is: what fits by our guess fits. */
+static void test_guess(void)
+{
+	enum { END = 0x110000 };
+	unsigned char *guessed = mmap(NULL, END, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+	                              -1, 0);
+	size_t narrow = 0;
+	int status = -1;
+	pid_t pid;
+
+	if (guessed == MAP_FAILED || (pid = fork()) == -1) {
+		OK(false, "a child that can open nothing");
+		return;
+	}
+	for (uint32_t c = 0x80; c < END; c++) {
+		char text[] = {(char)(0xf0 | c >> 18), (char)(0x80 | (c >> 12 & 0x3f)),
+		               (char)(0x80 | (c >> 6 & 0x3f)), (char)(0x80 | (c & 0x3f)), '\0'};
+		size_t columns;
+
+		if (pid == 0 && c == 0x80)
+			setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, 0});
+		if (pid != 0 && c == 0x80)
+			waitpid(pid, &status, 0);
+		if (c < 0x800)
+			text[2] = (char)(0xc0 | c >> 6);
+		else if (c < 0x10000)
+			text[1] = (char)(0xe0 | c >> 12);
+		columns = header_columns(text + (c < 0x800 ? 2 : c < 0x10000 ? 1 : 0));
+		if (pid == 0)
+			guessed[c] = (unsigned char)columns;
+		else if (guessed[c] < columns && narrow++ == 0)
+			printf("# U+%04X: %d, and not %d\n", (unsigned)c, (int)columns, guessed[c]);
+	}
+	if (pid == 0)
+		_exit(0);
+	EQUAL(status, 0, "a child that can open nothing");
+	EQUAL(narrow, 0, "a guess is never narrower than the table");
+	OK(guessed[0x65e5] == 2 && guessed[0xe9] == 1 && guessed[0x301] == 0, "nor is it always wide");
+	munmap(guessed, END);
 }
 
 /* Whatever does not fit is left out. */
@@ -226,10 +369,12 @@ static void test_bounds(void)
 
 int main(void)
 {
+	test_guess(); /* first: before the table is there */
 	test_fields();
 	test_long();
 	test_long_folded();
 	test_words();
+	test_dates();
 	test_columns();
 	test_bounds();
 	return tap_end();
