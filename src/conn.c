@@ -45,7 +45,7 @@ static int wait_ready(const struct conn *conn, short events, uint64_t until, str
 	int rc;
 
 	do {
-		rc = dial_wait(polls, 2, until, conn->doing, err);
+		rc = dial_wait(polls, conn->tunnel ? 2 : 1, until, conn->doing, err);
 		if (rc == 1 && polls[1].revents)
 			tunnel_listen(conn->tunnel);
 		polls[1].fd = tunnel_ear(conn->tunnel);
@@ -385,6 +385,7 @@ bool conn_is_echo(const struct conn *conn, const char *bytes, size_t len)
 int conn_put(struct conn *conn, const char *line, const char *shown, struct error *err)
 {
 	struct str *out = &conn->out;
+	size_t stored;
 
 	if (strpbrk(line, "\r\n"))
 		return error_set(err, ERR_BUG, "a line to be sent holds a line end");
@@ -393,8 +394,11 @@ int conn_put(struct conn *conn, const char *line, const char *shown, struct erro
 		str_cut(out, out->len - conn->out_at);
 		conn->out_at = 0;
 	}
-	if (str_printf(out, "%s\r\n", line) == -1)
+	stored = out->len;
+	if (str_puts(out, line) == -1 || str_puts(out, "\r\n") == -1) {
+		str_cut(out, stored);
 		return error_set(err, ERR_BUG, "too much is waiting to be sent");
+	}
 	trace(">", shown ? shown : line, strlen(shown ? shown : line));
 	return 0;
 }

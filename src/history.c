@@ -150,20 +150,25 @@ static enum history_news count_success(struct history *h, uint64_t fetched, uint
 enum history_news history_count(struct history *h, const struct error *err, uint64_t fetched,
                                 uint64_t after, uint64_t now)
 {
+	bool watched = after == HISTORY_WATCHED;
+	bool outage = err != NULL && (err->outage || error_is_transient(err->kind));
+
 	if (err == NULL)
 		return count_success(h, fetched, now);
 	if (err->waiting)
-		return after == 0 ? HISTORY_FAILED : HISTORY_SILENT;
+		return after == 0 || watched ? HISTORY_FAILED : HISTORY_SILENT;
 	h->since = h->row == 0 ? now : h->since;
 	h->bad_at = now;
 	h->row += h->row < UINT32_MAX;
 	text_copy(h->why, sizeof h->why, err->text);
-	if (after == 0 || !(err->outage || error_is_transient(err->kind))) {
+	if (after == 0 || !outage) {
 		h->told = h->told == HISTORY_ONCE ? HISTORY_ONCE : HISTORY_EACH;
 		return HISTORY_FAILED;
 	}
-	if (h->told == HISTORY_ONCE)
-		return HISTORY_SILENT;
+	if (h->told == HISTORY_ONCE || watched) {
+		h->told = h->told == HISTORY_ONCE ? HISTORY_ONCE : HISTORY_NOT_YET;
+		return watched ? HISTORY_FAILED : HISTORY_SILENT;
+	}
 	h->told = is_ripe(h, after, now) ? HISTORY_ONCE : HISTORY_NOT_YET;
 	return h->told == HISTORY_ONCE ? HISTORY_OUTAGE : HISTORY_SILENT;
 }

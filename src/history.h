@@ -45,7 +45,9 @@ enum history_news {
 void history_read(const char *dir, struct history *history);
 
 /* Counts in a run that ends now, err NULL: well, and says what it has to tell.  Pure.  after is
- * policy.complain_after. */
+ * policy.complain_after, or HISTORY_WATCHED: somebody looks on, who is told each failure, and that
+ * uses up the word of nobody else. */
+#define HISTORY_WATCHED UINT64_MAX
 enum history_news history_count(struct history *history, const struct error *err, uint64_t fetched,
                                 uint64_t after, uint64_t now);
 

@@ -379,13 +379,15 @@ static int settle_server(struct server *server, struct error *err)
  * goes by the configuration, if there is one of this account. */
 static int check_marking(const struct account *account, struct error *err)
 {
-	const struct option *keep = option_find("keep", false);
+	const struct option *keep = option_find("keep", false), *out = option_find("stdout", false);
+	bool by_command = *origin_of(account, keep) == ORIGIN_COMMAND ||
+	                  *origin_of(account, out) == ORIGIN_COMMAND;
 
 	if (account->policy.keep == 0)
 		return error_set(err, ERR_CONFIG, "keep: by keep = no the next run would delete all that "
 		                 "is marked as delivered; say in the configuration how long it is to stay "
 		                 "on the server");
-	if (account->line > 0 && *origin_of(account, keep) == ORIGIN_COMMAND)
+	if (account->line > 0 && by_command)
 		return error_set(err, ERR_CONFIG, "keep: on the command line it is for this run alone, and "
 		                 "the next one goes by the configuration; say there how long all that is "
 		                 "marked as delivered is to stay on the server");

@@ -14,6 +14,7 @@
 
 #include "pop3.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -439,19 +440,16 @@ bool pop3_was_ahead(const struct pop3 *p)
 int pop3_send(struct pop3 *p, enum pop3_verb verb, uint32_t num, uint64_t octets,
               struct error *err)
 {
-	struct str line = {.max = 64};
-	int rc;
+	char line[64];
 
 	if (verb == POP3_TOP && octets > TOP_OCTETS)
 		octets = TOP_OCTETS;
 	if (num > 0)
-		str_printf(&line, "%s %lu%s", verbs[verb].word, (unsigned long)num,
-		           verb == POP3_TOP ? " 0" : "");
+		snprintf(line, sizeof line, "%s %lu%s", verbs[verb].word, (unsigned long)num,
+		         verb == POP3_TOP ? " 0" : "");
 	else
-		str_puts(&line, verbs[verb].word);
-	rc = say(p, p->held > 0 || p->in_body, line.s, NULL, err);
-	str_free(&line);
-	if (rc == -1)
+		text_copy(line, sizeof line, verbs[verb].word);
+	if (say(p, p->held > 0 || p->in_body, line, NULL, err) == -1)
 		return -1;
 	p->queue[(p->head + p->held++) % POP3_MAX_QUEUE] = (struct pop3_sent){num, verb, octets};
 	p->octets += octets;

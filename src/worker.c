@@ -438,7 +438,7 @@ static enum note_level remember(const struct account *account, const char *state
 	if (state_dir != NULL && !account->look && !account->inspect &&
 	    (err == NULL || err->kind != ERR_STOP))
 		news = history_add(state_dir, err, fetched,
-		                   account->watched ? 0 : account->policy.complain_after,
+		                   account->watched ? HISTORY_WATCHED : account->policy.complain_after,
 		                   (uint64_t)time(NULL), text);
 	if (news == HISTORY_OVER)
 		note(NOTE_WARN, "%s", text);

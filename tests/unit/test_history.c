@@ -67,6 +67,7 @@ static const struct {
 	{"less than two hours", FOR(MINUTES(120)), ".tttttttttttt.ttttttttttttt.",
 	 "----------------------------"},
 	{"no time at all", FOR(0), ".tt.", "-O-E"},
+	{"all of it at a terminal", HISTORY_WATCHED, ".ttttwa.", "-FFFFFF-"},
 	{"a clock set back", FOR(MINUTES(10)), ".t<tt.", "------"},
 };
 
@@ -130,16 +131,22 @@ static void test_file(void)
 	EQUAL(h.good_at, NOW, "the last success");
 	EQUAL(h.fetched, 7, "what it brought");
 	add(error_of('w'), NOW + 70, text);
-	add(no_answer, NOW + 90, text);
+	EQUAL(history_add(dir, no_answer, 0, HISTORY_WATCHED, NOW + 90, text), HISTORY_FAILED,
+	      "the second is told at a terminal");
+	history_read(dir, &h);
+	EQUAL(h.told, HISTORY_NOT_YET, "and that is nobody else's word");
 	EQUAL(add(no_answer, NOW + 460, text), HISTORY_OUTAGE, "the third is told");
 	SAME(text, "no answer (failed 3 times in 6 min; told again only when it works)", "so");
 	history_read(dir, &h);
 	EQUAL(h.told, HISTORY_ONCE, "this is remembered");
 	EQUAL(h.since, NOW + 60, "and the first failure");
 	EQUAL(h.row, 3, "and how many there were");
-	EQUAL(add(error_of('r'), NOW + 7900, text), HISTORY_SILENT, "not the fourth");
+	EQUAL(history_add(dir, error_of('r'), 0, HISTORY_WATCHED, NOW + 7800, text), HISTORY_FAILED,
+	      "the fourth at a terminal");
+	SAME(text, "refused", "so");
+	EQUAL(add(error_of('r'), NOW + 7900, text), HISTORY_SILENT, "not the fifth");
 	EQUAL(add(NULL, NOW + 7920, text), HISTORY_OVER, "the end is told");
-	SAME(text, "works again after 4 failures in 2 h 11 min; the last was: refused", "so");
+	SAME(text, "works again after 5 failures in 2 h 11 min; the last was: refused", "so");
 	EQUAL(add(NULL, NOW + 7950, text), HISTORY_SILENT, "once");
 	EQUAL(add(error_of('a'), NOW + 7980, text), HISTORY_FAILED, "a wrong password is told");
 	SAME(text, "wrong password", "as it is");
