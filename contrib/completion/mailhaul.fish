@@ -57,7 +57,8 @@ for line in (command mailhaul --help 2>/dev/null | sed -e ':a' -e '$!{N;ba' -e '
     end
     # In capitals are kinds of values, but for YES and NO.
     set row (string match -r '^  ([a-z][a-z0-9_]*) (\S+) +(.*)$' -- $line)
-    if test $section = settings; and set -q row[1]
+    # The one is refused behind -o, the other means nothing there.
+    if test $section = settings; and set -q row[1]; and not contains -- $row[2] password auto
         set -a __mailhaul_settings $row[2]=\t$row[4]
         for word in (string split '|' -- $row[3])
             switch $word
