@@ -574,6 +574,7 @@ int fetch_run(const struct fetch *f, struct error *err)
 {
 	struct errand e = {.f = f, .most = deliver_group(f->deliver),
 	                   .received = f->tally->bytes};
+	struct error late;
 	int rc;
 
 	rc = errand_run(&e, err);
@@ -581,6 +582,8 @@ int fetch_run(const struct fetch *f, struct error *err)
 	if (rc == -1) {
 		f->tally->unsafe |= e.asked > 0;
 		rescue(&e, err);
+		if (e.due.num != NULL) /* it was planned; and the next listing may have but one twin */
+			(void)plan_seal(&e.listing, f->seen, &late);
 	}
 	rc = close_books(&e, rc, err);
 	f->tally->due = e.due.n - (e.over ? e.deleted.n : 0);

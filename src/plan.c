@@ -9,7 +9,6 @@
  * size are listed than are known, none of them is; nor where the UID is the message's number, for
  * then it is the next one's after each deletion.  What is in doubt is fetched again.
  *
- * Where mail is kept for ever, of several alike the first ones are the known ones: servers append.
  * A known UID with another size is fetched again, too; what was delivered before is known by its
  * text (mark.h) and is not delivered a second time.
  *
@@ -28,8 +27,7 @@
  * and what has its UID and size now is another message.  If it had a twin, this may be that. */
 static bool is_gone(const struct seen_entry *entry, const struct policy *policy)
 {
-	return entry->missing > 0 && (policy->keep == 0 || (policy->keep != KEEP_FOREVER &&
-	                                                     entry->missing == UIDSET_TWIN));
+	return entry->missing > 0 && (policy->keep == 0 || entry->missing == UIDSET_TWIN);
 }
 
 /* A delivery in the future (the clock was set back) is of this moment. */
@@ -90,8 +88,8 @@ static bool is_numbered(const struct seen_entry *entry, uint32_t num)
 }
 
 static void judge_known(struct message *message, uint32_t num, struct seen_entry *entry,
-                        bool exact, enum large_state large, const struct policy *policy,
-                        uint64_t now)
+                        bool exact, enum large_state large, struct seen *seen,
+                        const struct policy *policy, uint64_t now)
 {
 	bool expired = is_over(entry->since, policy, now);
 	bool resized = !exact && message->octets > 0 && entry->octets > 0;
@@ -101,8 +99,11 @@ static void judge_known(struct message *message, uint32_t num, struct seen_entry
 	if (exact && large == LARGE_HEADER)
 		entry->outdated = true;
 	/* One of them delivered, and this entry, would pass for both: the entry cannot stand. */
-	if (exact && entry->contested && policy->keep != KEEP_FOREVER)
+	if (exact && entry->contested)
 		entry->outdated = true;
+	/* Of several of its UID and old size the others may have taken each other's. */
+	if (resized)
+		seen_doubt(seen, (struct wire_span){entry->uid, entry->uid_len}, entry->octets);
 	if (resized || entry->outdated)
 		fetch_again(message, entry);
 	else if (!expired)
@@ -236,7 +237,7 @@ void plan_make(struct plan *plan, struct listing *listing, struct seen *seen,
 		if (message->uid_len == 0)
 			continue; /* when the others are known */
 		if (entry != NULL)
-			judge_known(message, i + 1, entry, exact, large, policy, now);
+			judge_known(message, i + 1, entry, exact, large, seen, policy, now);
 		else
 			decide(message, ACT_FETCH, message->why); /* as take_exact found */
 		size_up(message, large, policy);

@@ -265,7 +265,8 @@ static void note_outdated(struct seen *seen)
 	for (size_t num = 0; num < seen->memory.set.count; num++) {
 		const struct seen_entry *entry = uidset_at(&seen->memory.set, num);
 
-		if (entry != NULL && entry->doubt && entry->missing == 0)
+		if (entry != NULL && entry->doubt &&
+		    (entry->missing == 0 || (entry->outdated && entry->missing != UIDSET_TWIN)))
 			happen(seen, (struct record){.tag = 'M', .num = num,
 			                             .missing = entry->outdated ? UIDSET_TWIN
 			                                                        : (uint64_t)time(NULL)});
@@ -418,6 +419,11 @@ uint32_t seen_taken(const struct seen *seen)
 	return (uint32_t)seen->memory.set.given + 1;
 }
 
+void seen_doubt(struct seen *seen, struct wire_span uid, uint64_t octets)
+{
+	uidset_doubt(&seen->memory.set, uid, octets);
+}
+
 bool seen_awaits(const struct seen *seen, uint64_t now)
 {
 	return uidset_lacks(&seen->memory.set, now > FORGET_AFTER ? now - FORGET_AFTER : 0);
@@ -444,8 +450,8 @@ int seen_gone(struct seen *seen, struct wire_span uid, uint64_t octets, uint32_t
 {
 	size_t num = entry - 1;
 
-	if (entry > 0 ? uidset_at(&seen->memory.set, num) != NULL
-	              : uidset_find(&seen->memory.set, uid, octets, &num))
+	if ((entry > 0 && uidset_at(&seen->memory.set, num) != NULL) ||
+	    uidset_find(&seen->memory.set, uid, octets, &num))
 		happen(seen, (struct record){.tag = 'F', .num = num});
 	return unsynced(seen, err);
 }

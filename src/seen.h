@@ -60,6 +60,9 @@ struct seen_entry *seen_take(struct seen *seen, struct wire_span uid, uint64_t o
 /* The entry that seen_take gave last, for seen_gone. */
 uint32_t seen_taken(const struct seen *seen);
 
+/* The text will tell which of the taken entries of that UID and size is whose. */
+void seen_doubt(struct seen *seen, struct wire_span uid, uint64_t octets);
+
 /* True where the listing lacks what it should have: a message without a UID may be that. */
 bool seen_awaits(const struct seen *seen, uint64_t now);
 

@@ -249,8 +249,9 @@ void uidset_take_begin(struct uidset *set)
 	drop_tables(set);
 }
 
-/* Those that are taken all learn it at once, or know it. */
-void uidset_contest(struct uidset *set, struct wire_span uid, uint64_t octets)
+/* Those that are taken all learn it at once, or know it; but for the outdated, which plan doubts
+ * one by one. */
+static void tell_taken(struct uidset *set, struct wire_span uid, uint64_t octets, bool doubt)
 {
 	const uint32_t *link;
 
@@ -261,12 +262,24 @@ void uidset_contest(struct uidset *set, struct wire_span uid, uint64_t octets)
 		struct seen_entry *entry = slot->entry;
 
 		if (entry != NULL && entry->octets == octets && is_entry(entry, uid)) {
-			if (entry->contested)
+			bool *told = doubt ? &entry->doubt : &entry->contested;
+
+			if (*told && !entry->outdated)
 				return;
-			entry->contested = true;
+			*told = true;
 		}
 		link = &slot->next[link_of(TAKEN)];
 	}
+}
+
+void uidset_contest(struct uidset *set, struct wire_span uid, uint64_t octets)
+{
+	tell_taken(set, uid, octets, false);
+}
+
+void uidset_doubt(struct uidset *set, struct wire_span uid, uint64_t octets)
+{
+	tell_taken(set, uid, octets, true);
 }
 
 struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_t octets,

@@ -72,6 +72,9 @@ struct seen_entry *uidset_take(struct uidset *set, struct wire_span uid, uint64_
 /* Makes all taken entries of that UID and size contested: one more message has them. */
 void uidset_contest(struct uidset *set, struct wire_span uid, uint64_t octets);
 
+/* Makes them doubtful. */
+void uidset_doubt(struct uidset *set, struct wire_span uid, uint64_t octets);
+
 /* How many entries have a mark. */
 size_t uidset_marked(const struct uidset *set);
 

@@ -76,9 +76,9 @@ static const struct row {
 	/* one UID and size for several */
 	{"both known, no keep", {IS("a", 10), IS("a", 10)}, {{"a", 10}, {"a", 10}}, 0, .want = "dd"},
 	{"one of two known, no keep", {IS("a", 10)}, {{"a", 10}, {"a", 10}}, 0, .want = "cn"},
-	{"one of two known, keep", {IS("a", 10)}, {{"a", 10}, {"a", 10}}, FOREVER, .want = "kn"},
+	{"one of two known, keep", {IS("a", 10)}, {{"a", 10}, {"a", 10}}, FOREVER, .want = "cn"},
 	{"two of three, keep", {IS("a", 10), IS("a", 10)}, {{"a", 10}, {"a", 10}, {"a", 10}}, FOREVER,
-	 .want = "kkn"},
+	 .want = "ccn"},
 	{"two of three, expired", {OLD("a", 10, 40), OLD("a", 10, 50)},
 	 {{"a", 10}, {"a", 10}, {"a", 10}}, 30 * DAY, .want = "ccn"},
 	{"two of three, not expired: they will be", {OLD("a", 10, 1), OLD("a", 10, 50)},
