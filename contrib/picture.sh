@@ -14,28 +14,37 @@ servers=
 trap 'kill $servers 2>/dev/null || true; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
-cat >"$work/club" <<'END'
+# As mail writes it.
+ago() {
+	date -R -d "-$1"
+}
+
+cat >"$work/club" <<END
 message a inline
+Date: $(ago '9 days')
 From: Anna Berg <anna@example.org>
 Subject: Minutes of the meeting
 
 .
 message b inline
+Date: $(ago '3 days')
 From: =?utf-8?Q?J=C3=BCrgen_M=C3=BCller?= <juergen@example.org>
 Subject: =?iso-8859-1?Q?Gr=FC=DFe?= aus =?iso-8859-1?Q?K=F6ln?=
 
 .
 message c inline
-From: =?utf-8?B?5bGx55Sw5aSq6YOO?= <taro@example.org>
-Subject: =?iso-2022-jp?B?GyRCMnE1RCROJCpDTiRpJDsbKEI=?=
+Date: $(ago '26 hours')
+From: =?koi8-r?B?7cHSydEg6dfBzs/XwQ==?= <maria@example.org>
+Subject: =?windows-1251?B?z/Do4+vg+OXt6OU=?=
 
 .
 message d inline
+Date: $(ago '3 hours')
 From: "Ivan Petrov (treasurer)" <ivan@example.org>
 Subject: The accounts of this year, with all that was asked for
 
 .
-message e text From: Somebody <x@example.org>\r\nSubject: \x1b[2J you have won\r\n\r\n\r\n
+message e text Date: $(ago '5 min')\r\nFrom: Somebody <x@example.org>\r\nSubject: \x1b[2J you have won\r\n\r\n\r\n
 END
 printf 'messages 300 8000\non RETR slow 10\n' >"$work/work"
 printf 'messages 40 250000\non RETR slow 50\n' >"$work/home"
