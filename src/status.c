@@ -153,7 +153,8 @@ static void tell_entries(const struct teller *t)
 	if (t->due > 0)
 		say(t, "%" PRIu64 " of them will be deleted there by the next run", t->due);
 	if (t->next != UINT64_MAX)
-		say(t, "the next to be deleted after that: %s", moment(when, t->next));
+		say(t, "%s deleted there by the first run after %s",
+		    t->due > 0 ? "the next is" : "the first of them is", moment(when, t->next));
 }
 
 static void tell_failures(const struct teller *t, const struct memory *m)

@@ -7,6 +7,7 @@
  *     box-a/ box-b/ mbox out/  where mail goes: Maildirs, an mbox, what the MDA has stored
  *     texts/                   of the messages
  *     script transcript gone   pop3d's; gone has a byte for each message: "." or "D", deleted
+ *     verdicts asked           the filter's: what it is to say, and whom it was asked about
  *     config stderr state/     mailhaul's configuration and words; XDG_STATE_HOME
  *
  * Each session has a server of its own, and a process above mailhaul that outlives all that it
@@ -209,7 +210,7 @@ static void write_script(const struct session *s)
 {
 	FILE *f = create("script");
 
-	fprintf(f, "persist %s\ncapa UIDL\ncapa USER\n%s", in("gone"),
+	fprintf(f, "persist %s\ncapa UIDL\ncapa TOP\ncapa USER\n%s", in("gone"),
 	        s->pipelining ? "capa PIPELINING\n" : "");
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct message *m = s->list[i];
@@ -229,6 +230,21 @@ static void write_script(const struct session *s)
 	}
 	fprintf(f, "%s\n", s->lines);
 	fclose(f);
+}
+
+static void write_verdicts(const struct session *s)
+{
+	FILE *f = create("verdicts");
+
+	fprintf(f, "\n");
+	for (unsigned i = 0; i < s->n; i++) {
+		struct message *m = s->list[i];
+		bool fails = s->fault == SIFTING && chance(30);
+
+		fprintf(f, "%u %d\n", m->id, (int)(fails ? SIFT_FAIL : m->verdict));
+	}
+	fclose(f);
+	unlink(in("asked"));
 }
 
 static void start_server(void)
@@ -272,16 +288,22 @@ static void write_config(const struct session *s)
 	static const char *const keeps[KEEPS] = {"no", "yes", "30d", "1s"};
 	static const char *const places[] = {"box-a", "box-b", "mbox"};
 	static const char *const pipelining[] = {"auto", "auto", "on", "off"};
+	static const char *const sizes[OVERSIZES] = {"leave", "headers", "delete"};
 	FILE *f = create("config");
 
 	fprintf(f, "[work]\nhost = 127.0.0.1\nport = %u\nuser = joe\npassword = secret\ntls = off\n"
 	        "timeout = %d\ncomplain_after = 0\npipelining = %s\nkeep = %s\nreceived = %s\n", port,
 	        s->fault == STALL || s->fault == BROKEN ? 1 : 30, pipelining[below(4)],
-	        keeps[s->keep], s->received ? "yes" : "no");
-	if (s->place == MDA)
+	        keeps[s->rules.keep], s->rules.received ? "yes" : "no");
+	if (s->rules.place == MDA)
 		fprintf(f, "mda = %s mda %s\n", self, in("out"));
 	else
-		fprintf(f, "%s = %s\n", s->place == MBOX ? "mbox" : "maildir", in(places[s->place]));
+		fprintf(f, "%s = %s\n", s->rules.place == MBOX ? "mbox" : "maildir",
+		        in(places[s->rules.place]));
+	fprintf(f, "limit = %u\nmax_size = %lu\noversize = %s\n", s->rules.limit, s->rules.max_size,
+	        sizes[s->rules.oversize]);
+	if (s->rules.filter)
+		fprintf(f, "filter = %s filter %s\n", self, work);
 	fclose(f);
 }
 
@@ -310,8 +332,8 @@ static _Noreturn void be_mailhaul(const struct session *s)
 		argv[n++] = (char *)"--retry";
 	argv[n] = NULL;
 	setpgid(0, 0);
-	if (s->limit > 0)
-		setrlimit(RLIMIT_FSIZE, &(struct rlimit){s->limit, s->limit});
+	if (s->room > 0)
+		setrlimit(RLIMIT_FSIZE, &(struct rlimit){s->room, s->room});
 	if (dup2(null, 0) != -1 && dup2(null, 1) != -1 && dup2(words, 2) != -1)
 		execve(argv[0], argv, env);
 	_exit(127);
@@ -350,8 +372,8 @@ static _Noreturn void watch_over(const struct session *s)
 
 static void run(struct session *s)
 {
-	bool company = s->company && s->place != MDA && n_foreign < MAX_FOREIGN;
-	pid_t others = company ? let_others_act(s->place) : 0, watch;
+	bool company = s->company && s->rules.place != MDA && n_foreign < MAX_FOREIGN;
+	pid_t others = company ? let_others_act(s->rules.place) : 0, watch;
 	int ends[2], status;
 
 	if (pipe2(ends, O_CLOEXEC) == -1 || (watch = fork()) == -1)
@@ -367,7 +389,7 @@ static void run(struct session *s)
 	*locks_are_dead = true;
 	if (company)
 		waitpid(others, NULL, 0);
-	if (company && s->place == MBOX)
+	if (company && s->rules.place == MBOX)
 		tell("meanwhile another program has appended mail %u to the mbox", n_foreign++);
 }
 
@@ -376,6 +398,7 @@ void world_play(struct session *s)
 	bool wait = s->fault == KILL || s->fault == TERM || s->fault == ERROR;
 
 	write_script(s);
+	write_verdicts(s);
 	start_server();
 	write_config(s);
 	*locks_are_dead = false;
@@ -394,18 +417,37 @@ static void check_dir(const char *dir, const char *names)
 		disagree(NULL, "%s/%s is left behind", dir, stray);
 }
 
-void world_check_clean(const struct session *s)
+bool world_told_deleted(unsigned long octets)
 {
-	char *words = text_of(in("stderr"));
+	char *words = text_of(in("stderr")), what[100];
+	bool told;
 
-	if (s->status != 0 || words[0])
-		disagree(NULL, "a session without a fault: status %d: %s", s->status, words);
+	snprintf(what, sizeof what, " has %lu octets", octets);
+	told = strstr(words, what) && strstr(words, "it is deleted without being fetched");
 	free(words);
+	return told;
+}
+
+unsigned world_check_clean(const struct session *s)
+{
+	char *words = text_of(in("stderr")), *rest = words, *line;
+	unsigned left = 0;
+
+	while ((line = strsep(&rest, "\n")) && *line) {
+		if (s->rules.max_size == 0 || !strstr(line, "max_size"))
+			disagree(NULL, "a session without a fault says: %s", line);
+		left += !strstr(line, "it is deleted");
+	}
+	free(words);
+	if (s->status != 0)
+		disagree(NULL, "a session without a fault: status %d", s->status);
 	check_dir("state/mailhaul/work", " journal lock last ");
 	check_dir("state/mailhaul", " work ");
 	check_dir("box-a/tmp", "");
 	check_dir("box-b/tmp", "");
-	check_dir(".", " box-a box-b mbox out texts script gone transcript config stderr state ");
+	check_dir(".", " box-a box-b mbox out texts script gone transcript verdicts asked config "
+	               "stderr state ");
+	return left;
 }
 
 /* -- from the first to the last ------------------------------------------------------------ */
@@ -429,6 +471,35 @@ int world_store(const char *dir)
 		return 0;
 	unlink(part);
 	return 75;
+}
+
+/* By the number of the letter, which the header has. */
+int world_sift(const char *dir)
+{
+	static const int statuses[] = {0, 10, 20, 1};
+	char header[65536], path[4300], line[40], *verdicts;
+	size_t len = fread(header, 1, sizeof header - 1, stdin);
+	const char *at;
+	unsigned verdict;
+	FILE *f;
+
+	header[len] = '\0';
+	at = strstr(header, "Subject: letter ");
+	if (!at)
+		return 1;
+	at += strlen("Subject: letter ");
+	snprintf(line, sizeof line, "\n%.*s ", (int)strspn(at, "0123456789"), at);
+	snprintf(path, sizeof path, "%s/verdicts", dir);
+	verdicts = text_of(path);
+	at = strstr(verdicts, line);
+	verdict = at ? (unsigned)(at[strlen(line)] - '0') : SIFT_FAIL;
+	free(verdicts);
+	snprintf(path, sizeof path, "%s/asked", dir);
+	f = fopen(path, "ae");
+	line[0] = ' ';
+	if (!f || fputs(line, f) == EOF || fclose(f) != 0)
+		return 1;
+	return verdict < COUNT(statuses) ? statuses[verdict] : 1;
 }
 
 static void clean_up(void)
