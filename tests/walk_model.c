@@ -256,7 +256,8 @@ static void check(const struct session *s, const struct message *m, unsigned cop
 		disagree(m, "deleted on the server though it is to be kept");
 	if (gone && copies == 0 && !may_be_mistaken(s, m) && !may_go_unread(s, m))
 		disagree(m, "LOST: neither on the server nor here");
-	if (s->fault == CLEAN && gone && copies == 0 && may_go_for_size(s, m) &&
+	if (s->fault == CLEAN && gone && copies == 0 && !may_be_mistaken(s, m) &&
+	    may_go_for_size(s, m) &&
 	    !world_told_deleted(m->listed))
 		disagree(m, "nobody was told that it is deleted");
 	if (s->status != 0 || gone)
