@@ -44,7 +44,7 @@ From: "Ivan Petrov (treasurer)" <ivan@example.org>
 Subject: The accounts of this year, with all that was asked for
 
 .
-message e text Date: $(ago '5 min')\r\nFrom: Somebody <x@example.org>\r\nSubject: \x1b[2J you have won\r\n\r\n\r\n
+message e text Date: $(ago '5 min')\r\nFrom: Somebody <x@y>\r\nSubject: \x1b[2J you have won\r\n\r\n
 END
 printf 'messages 300 8000\non RETR slow 10\n' >"$work/work"
 printf 'messages 40 250000\non RETR slow 50\n' >"$work/home"
