@@ -115,7 +115,7 @@ const struct option options[] = {
 	{"timeout", OPTION_DURATION, AT(server.timeout), .min = 1, .max = CENTURY,
 	 .fallback = "60s", .arg = "TIME", .help = "how long the server may be silent"},
 	{"connect_timeout", OPTION_DURATION, AT(server.connect_timeout), .min = 1, .max = CENTURY,
-	 .fallback = "30s", .arg = "TIME", .help = "how long connecting may take, TLS included"},
+	 .fallback = "30s", .arg = "TIME", .help = "how long connecting may take, implicit TLS included"},
 	{"login_timeout", OPTION_DURATION, AT(server.login_timeout), .min = 1, .max = CENTURY,
 	 .arg = "TIME", .help = "the same while logging in; as timeout unless set"},
 	{"family", OPTION_WORD, AT(server.family), .fallback = "any", .words = family_words,
