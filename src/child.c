@@ -180,12 +180,13 @@ static bool drain(struct child *child, int *fd, struct str *said)
 
 bool child_listen(struct child *child)
 {
-	bool open;
+	bool open = false;
 
-	if (child->pid <= 0)
-		return false;
-	open = drain(child, &child->tap, child->said);
-	return drain(child, &child->ear, NULL) || open;
+	if (child->pid > 0 && child->tap >= 0)
+		open = drain(child, &child->tap, child->said);
+	if (child->pid > 0 && child->ear >= 0)
+		open |= drain(child, &child->ear, NULL);
+	return open;
 }
 
 bool child_reap(struct child *child, int *status)
