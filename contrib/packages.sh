@@ -7,7 +7,7 @@
 
 packages_build='gcc libc6-dev make autoconf automake pkg-config libgnutls28-dev libiniparser-dev'
 packages_tests='gnutls-bin dovecot-pop3d mandoc
-	procmail maildrop dovecot-sieve bogofilter zsh fish python3'
+	procmail maildrop dovecot-sieve bogofilter softhsm2 zsh fish python3'
 
 package_compiles()
 {
@@ -26,6 +26,7 @@ package_works()
 	gnutls-bin) command -v certtool ;;
 	dovecot-pop3d) ls /usr/lib/dovecot/pop3 || ls /usr/libexec/dovecot/pop3 ;;
 	dovecot-sieve) command -v sievec ;;
+	softhsm2) command -v softhsm2-util ;;
 	*) command -v "$1" ;;
 	esac >/dev/null 2>&1
 }
