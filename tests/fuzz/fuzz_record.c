@@ -27,7 +27,7 @@ static void check_record(const struct record *r, const char *line, size_t len)
 	CHECK(is_text(r->uid, WIRE_MAX_UID, true) && is_text(r->token, 32, false));
 	CHECK(is_text(r->kind, 32, false) && is_text(r->run, 32, false));
 	CHECK(is_text(r->path, 4096, false) && is_text(r->place, 255, false));
-	CHECK(strchr("VPIDNSMFBTXHALZ", r->tag) != NULL);
+	CHECK(strchr("VPIJGDNSMFBTXOHALZ", r->tag) != NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
