@@ -25,9 +25,10 @@ static bool is_event(const char *bytes, size_t len)
 {
 	const size_t text = offsetof(struct event, text);
 
-	return len == sizeof(struct event) && word_at(bytes, 0) >= 1 && word_at(bytes, 0) < EVENT_KINDS &&
-	       word_at(bytes, 4) <= ERR_STOP && word_at(bytes, 8) <= NOTE_TRACE &&
-	       word_at(bytes, 12) <= 1 && memchr(bytes + text, '\0', 1600) != NULL;
+	return len == sizeof(struct event) && word_at(bytes, 0) >= 1 &&
+	       word_at(bytes, 0) < EVENT_KINDS && word_at(bytes, 4) <= ERR_STOP &&
+	       word_at(bytes, 8) <= NOTE_TRACE && word_at(bytes, 12) <= 1 &&
+	       memchr(bytes + text, '\0', 1600) != NULL;
 }
 
 static void try_packet(const char *bytes, size_t len)
