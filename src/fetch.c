@@ -495,6 +495,7 @@ static int commit_group(struct errand *e, struct error *err)
 		                  : seen_attempt(e->f->seen, e->group, e->held, &why);
 	if (rc == 0) {
 		rc = ops->publish(e->f->deliver, e->group, e->held, &why);
+		/* of an MDA's messages each on its own: a sync for each would double what they cost */
 		if (seen_settle(e->f->seen, e->group, e->held, now, ops->group == 1, err) == -1) {
 			why = *err;
 			rc = -1;

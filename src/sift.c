@@ -10,7 +10,7 @@
  * for what it looks at may be the hour; one that it has deleted may be back when the answer to QUIT
  * was lost, and is shown to it again, too.
  *
- * Called by fetch.c and worker.c.
+ * Called by fetch.c.
  */
 #include "config.h"
 
@@ -18,24 +18,10 @@
 
 #include <inttypes.h>
 
-#include "child.h"
 #include "mda.h"
 #include "request.h"
 
 #define MOST_TOLD 10 /* large messages, before the others are only counted */
-
-int sift_check(const struct policy *policy, struct error *err)
-{
-	char **words;
-
-	if (policy->filter == NULL)
-		return 0;
-	words = child_words(policy->filter, err);
-	if (words == NULL)
-		return error_wrap(err, "filter");
-	child_words_free(words);
-	return 0;
-}
 
 int sift_check_server(const struct pop3 *pop3, const struct policy *policy, struct error *err)
 {

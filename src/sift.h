@@ -13,9 +13,6 @@
 #include "pop3.h"
 #include "seen.h"
 
-/* Looks that the filter's words are words.  ERR_CONFIG. */
-int sift_check(const struct policy *policy, struct error *err);
-
 /* Looks that the server shows headers, if the policy needs them.  ERR_CONFIG. */
 int sift_check_server(const struct pop3 *pop3, const struct policy *policy, struct error *err);
 

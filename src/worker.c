@@ -38,7 +38,6 @@
 #include "secret.h"
 #include "seen.h"
 #include "settle.h"
-#include "sift.h"
 #include "status.h"
 #include "tls.h"
 
@@ -153,8 +152,7 @@ static int open_destination(struct worker *w, struct error *err)
 			.by_host = w->host,
 		},
 	};
-	if (sift_check(&w->account->policy, err) == -1 ||
-	    settle_run(w->seen, d, destinations, err) == -1)
+	if (settle_run(w->seen, d, destinations, err) == -1)
 		return -1;
 	return d->ops->open(d, err);
 }
