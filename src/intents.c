@@ -17,8 +17,10 @@
 #define FIRST_ROOM 64
 
 struct intents_block {
-	struct seen_entry **entries; /* beside the past's intents; foreign: the set's */
+	struct spool_intent *intents; /* all of them: the past's, those that are open, are the last */
+	struct seen_entry **entries;  /* beside them; foreign: the set's */
 	size_t room;
+	size_t gone; /* so many stand before the first that is open */
 };
 
 static struct wire_span span(const char *text)
@@ -47,26 +49,42 @@ void intents_begin(struct intents *in, const struct record *r)
 
 static void make_room(struct spool_past *past, struct intents_block *block)
 {
-	if (past->count < block->room)
+	if (block->gone + past->count < block->room)
 		return;
 	block->room = block->room > 0 ? 2 * block->room : FIRST_ROOM;
-	past->intents = xrealloc(past->intents, block->room * sizeof *past->intents);
+	block->intents = xrealloc(block->intents, block->room * sizeof *block->intents);
 	block->entries = xrealloc(block->entries, block->room * sizeof *block->entries);
+	past->intents = block->intents + block->gone;
+}
+
+/* Takes one out: mostly the first, and then nothing moves. */
+static struct seen_entry *take_out(struct spool_past *past, struct intents_block *block, size_t i)
+{
+	struct seen_entry **entries = block->entries + block->gone, *entry = entries[i];
+
+	free((char *)past->intents[i].place);
+	memmove(past->intents + 1, past->intents, i * sizeof *past->intents);
+	memmove(entries + 1, entries, i * sizeof *entries);
+	block->gone = --past->count > 0 ? block->gone + 1 : 0;
+	past->intents = block->intents + block->gone;
+	return entry;
 }
 
 bool intents_add(struct intents *in, struct uidset *set, const struct record *r)
 {
 	struct spool_past *past;
+	struct intents_block *block;
 	struct spool_intent *intent;
 	struct seen_entry *entry;
 
 	if (in->count == 0 || r->token.len != SPOOL_TOKEN || (r->tag == 'J' && r->uid.len == 0))
 		return false;
 	past = &in->pasts[in->count - 1];
-	make_room(past, &in->blocks[in->count - 1]);
+	block = &in->blocks[in->count - 1];
+	make_room(past, block);
 	entry = uidset_make(set, r->uid, r->octets);
 	entry->part = r->tag == 'J';
-	in->blocks[in->count - 1].entries[past->count] = entry;
+	block->entries[block->gone + past->count] = entry;
 	intent = &past->intents[past->count++];
 	intent->place = text_of(r->place);
 	intent->fate = SPOOL_UNSURE;
@@ -78,11 +96,13 @@ bool intents_add(struct intents *in, struct uidset *set, const struct record *r)
 bool intents_mark(struct intents *in, const struct record *r)
 {
 	const struct spool_past *past = in->count > 0 ? &in->pasts[in->count - 1] : NULL;
+	const struct intents_block *block;
 
 	if (past == NULL || past->count == 0 || r->token.len != SPOOL_TOKEN ||
 	    memcmp(past->intents[past->count - 1].token, r->token.p, SPOOL_TOKEN) != 0)
 		return false;
-	in->blocks[in->count - 1].entries[past->count - 1]->mark = r->octets;
+	block = &in->blocks[in->count - 1];
+	block->entries[block->gone + past->count - 1]->mark = r->octets;
 	return true;
 }
 
@@ -107,20 +127,9 @@ bool intents_have(const struct intents *in, struct wire_span token)
 
 struct seen_entry *intents_close(struct intents *in, struct wire_span token)
 {
-	struct seen_entry *entry, **entries;
-	struct spool_past *past;
-	size_t b, i, behind;
+	size_t b, i;
 
-	if (!find(in, token, &b, &i))
-		return NULL;
-	past = &in->pasts[b];
-	entries = in->blocks[b].entries;
-	entry = entries[i];
-	free((char *)past->intents[i].place);
-	behind = --past->count - i;
-	memmove(past->intents + i, past->intents + i + 1, behind * sizeof *past->intents);
-	memmove(entries + i, entries + i + 1, behind * sizeof *entries);
-	return entry;
+	return find(in, token, &b, &i) ? take_out(&in->pasts[b], &in->blocks[b], i) : NULL;
 }
 
 bool intents_settled(const struct intents *in)
@@ -138,7 +147,7 @@ static void put_block(const struct spool_past *past, const struct intents_block 
 	                                .path = span(past->path)});
 	for (size_t i = 0; i < past->count; i++) {
 		const struct spool_intent *intent = &past->intents[i];
-		const struct seen_entry *entry = block->entries[i];
+		const struct seen_entry *entry = block->entries[block->gone + i];
 
 		journal_put(j, &(struct record){.tag = entry->part ? 'J' : 'I',
 		                                .token = span(intent->token),
@@ -160,10 +169,10 @@ static void free_block(struct spool_past *past, struct intents_block *block)
 {
 	for (size_t i = 0; i < past->count; i++)
 		free((char *)past->intents[i].place);
-	free(past->intents);
 	free((char *)past->kind);
 	free((char *)past->path);
 	free((char *)past->run);
+	free(block->intents);
 	free(block->entries);
 }
 
