@@ -347,6 +347,19 @@ bool number_parse(const char *s, size_t len, uint64_t max, uint64_t *value)
 	return true;
 }
 
+char *number_put(char *to, uint64_t value)
+{
+	char digits[NUMBER_DIGITS];
+	size_t n = 0;
+
+	do
+		digits[n++] = (char)('0' + value % 10);
+	while (value /= 10);
+	while (n > 0)
+		*to++ = digits[--n];
+	return to;
+}
+
 size_t utf8_read(const char *bytes, size_t len, uint32_t *c)
 {
 	const unsigned char *s = (const unsigned char *)bytes;

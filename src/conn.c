@@ -363,12 +363,18 @@ void conn_expect(struct conn *conn, const char *doing)
 	start_span(conn, patience(conn));
 }
 
-static void trace(const char *arrow, const char *bytes, size_t len)
+static void show(const char *arrow, const char *bytes, size_t len)
 {
 	char shown[1024];
 
+	note(NOTE_TRACE, "%s %s", arrow, printable(shown, sizeof(shown), bytes, len));
+}
+
+/* Apart from show, whose buffer a hardened compiler clears each time. */
+static void trace(const char *arrow, const char *bytes, size_t len)
+{
 	if (note_limit >= NOTE_TRACE)
-		note(NOTE_TRACE, "%s %s", arrow, printable(shown, sizeof(shown), bytes, len));
+		show(arrow, bytes, len);
 }
 
 bool conn_is_echo(const struct conn *conn, const char *bytes, size_t len)

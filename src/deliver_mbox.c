@@ -205,8 +205,7 @@ static int lay_out(struct mbox *m, const char *path, struct spool *spools, size_
 		return -1;
 	m->start = p.start;
 	for (size_t i = 0; i < n; i++)
-		if (mboxplace_write(&p, &spools[i], err) == -1)
-			return -1;
+		mboxplace_write(&p, &spools[i]);
 	m->end = p.at;
 	return 0;
 }

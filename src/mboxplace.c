@@ -98,16 +98,18 @@ int mboxplace_begin(struct mboxplace *p, int mbox, const char *path, uint64_t *b
 	return 0;
 }
 
-int mboxplace_write(struct mboxplace *p, struct spool *spool, struct error *err)
+void mboxplace_write(struct mboxplace *p, struct spool *spool)
 {
-	int n = snprintf(spool->place, sizeof spool->place, "%ju:%ju:%ju:%ju:%ju:%ju",
-	                 (uintmax_t)p->ino, (uintmax_t)p->start, (uintmax_t)p->at,
-	                 (uintmax_t)spool->size, (uintmax_t)spool->at, (uintmax_t)spool->sum);
+	const uint64_t numbers[] = {p->ino, p->start, p->at, spool->size, spool->at, spool->sum};
+	char *to = spool->place;
 
-	if (n < 0 || (size_t)n >= sizeof spool->place)
-		return error_set(err, ERR_BUG, "a place in the mbox does not fit the journal");
+	_Static_assert(sizeof numbers / 8 * (NUMBER_DIGITS + 1) < sizeof spool->place, "fits");
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		to = number_put(to, numbers[i]);
+		*to++ = ':';
+	}
+	to[-1] = '\0';
 	p->at += spool->size;
-	return 0;
 }
 
 /* -- after a crash ------------------------------------------------------------------------ */

@@ -26,7 +26,7 @@ int mboxplace_begin(struct mboxplace *p, int mbox, const char *path, uint64_t *b
 
 /* Puts the place of one message, which stands in the stage, into spool->place, and moves p->at
  * behind it: the next one follows. */
-int mboxplace_write(struct mboxplace *p, struct spool *spool, struct error *err);
+void mboxplace_write(struct mboxplace *p, struct spool *spool);
 
 /* Gives each intent its fate.  mbox: the file that is called path today, open and locked; it is
  * completed, or cut back, where its bytes are proved to be ours, and synced.  stage: the staged

@@ -440,15 +440,16 @@ bool pop3_was_ahead(const struct pop3 *p)
 int pop3_send(struct pop3 *p, enum pop3_verb verb, uint32_t num, uint64_t octets,
               struct error *err)
 {
-	char line[64];
+	char line[16 + NUMBER_DIGITS], *end = line;
 
 	if (verb == POP3_TOP && octets > TOP_OCTETS)
 		octets = TOP_OCTETS;
-	if (num > 0)
-		snprintf(line, sizeof line, "%s %lu%s", verbs[verb].word, (unsigned long)num,
-		         verb == POP3_TOP ? " 0" : "");
-	else
-		text_copy(line, sizeof line, verbs[verb].word);
+	end = mempcpy(end, verbs[verb].word, strlen(verbs[verb].word));
+	if (num > 0) {
+		*end++ = ' ';
+		end = number_put(end, num);
+	}
+	text_copy(end, sizeof " 0", verb == POP3_TOP ? " 0" : "");
 	if (say(p, p->held > 0 || p->in_body, line, NULL, err) == -1)
 		return -1;
 	p->queue[(p->head + p->held++) % POP3_MAX_QUEUE] = (struct pop3_sent){num, verb, octets};

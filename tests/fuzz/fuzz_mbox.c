@@ -81,7 +81,6 @@ static void make_place(struct input *in, struct place *place, struct spool_inten
 {
 	unsigned flags = take_byte(in);
 	struct mboxplace *p = &place->p;
-	struct error err = {0};
 	struct mboxplace next;
 	struct spool spool;
 	struct stat st;
@@ -101,7 +100,8 @@ static void make_place(struct input *in, struct place *place, struct spool_inten
 	p->mark = mark_at(staged, staged_len, p->stage, p->len);
 	spool = (struct spool){.at = p->stage, .size = p->len, .sum = p->mark};
 	next = *p;
-	CHECK(mboxplace_write(&next, &spool, &err) == 0 && next.at == p->at + p->len);
+	mboxplace_write(&next, &spool);
+	CHECK(next.at == p->at + p->len);
 	CHECK(fstat(stage, &st) == 0);
 	place->whole = p->stage + p->len <= (uint64_t)st.st_size;
 	if (flags & OTHER_MARK) {

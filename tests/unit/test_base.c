@@ -241,6 +241,19 @@ static void test_numbers(void)
 	}
 }
 
+static void test_number_put(void)
+{
+	static const uint64_t numbers[] = {0, 9, 10, 4294967295, UINT64_MAX};
+
+	for (size_t i = 0; i < LEN(numbers); i++) {
+		char got[NUMBER_DIGITS + 1], want[NUMBER_DIGITS + 1];
+
+		*number_put(got, numbers[i]) = '\0';
+		snprintf(want, sizeof want, "%ju", (uintmax_t)numbers[i]);
+		SAME(got, want, "the number as printf has it");
+	}
+}
+
 static void test_printable(void)
 {
 	static const struct {
@@ -370,6 +383,7 @@ int main(void)
 	test_str();
 	test_text_copy();
 	test_numbers();
+	test_number_put();
 	test_printable();
 	test_printable_all();
 	test_random_and_clock();
