@@ -18,11 +18,12 @@
 int deliver_begin(struct deliver *d, struct spool *spool, struct error *err)
 {
 	spool->fd = -1;
-	spool_token(spool->token, d->run);
+	spool_token(&d->pen, d->run, spool->token);
 	if (d->ops->spool(d, spool, err) == -1)
 		return -1;
 	d->style.form = d->ops->form;
 	d->style.synced = d->ops->intents;
+	d->style.joined = d->ops->joined;
 	spool_begin(&d->pen, &d->style, spool);
 	return 0;
 }

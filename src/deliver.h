@@ -45,6 +45,7 @@ struct deliver_ops {
 	unsigned group;       /* most messages in a group: 1 to DELIVER_GROUP */
 	bool intents;         /* publishing can be settled after a crash: exactly once */
 	enum spool_form form;
+	bool joined;          /* its spools stand in one file (spool.h); prepare does spool_flush */
 
 	/* Looks that the destination can be used, makes it if it is missing; sets path.  Called
 	 * before anything is sent to the server. */

@@ -36,6 +36,7 @@ struct maildir {
 	int tmp, new, cur;
 	bool used;   /* something was made in tmp/ */
 	bool litter; /* something in tmp/ could not be removed */
+	long pid;
 	char host[64];
 };
 
@@ -94,6 +95,7 @@ static int maildir_open(struct deliver *d, struct error *err)
 		return -1;
 	}
 	deliver_host_name(m->host, sizeof m->host);
+	m->pid = (long)getpid();
 	d->own = m;
 	return 0;
 }
@@ -123,7 +125,7 @@ static int maildir_spool(struct deliver *d, struct spool *spool, struct error *e
 
 	gettimeofday(&now, NULL);
 	snprintf(spool->place, sizeof spool->place, "%lld.M%06ldP%ldR%s.%s", (long long)now.tv_sec,
-	         (long)now.tv_usec, (long)getpid(), spool->token, m->host);
+	         (long)now.tv_usec, m->pid, spool->token, m->host);
 	spool->at = 0;
 	spool->fd = openat(m->tmp, spool->place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	if (spool->fd == -1)

@@ -31,6 +31,7 @@
 #include "mboxplace.h"
 
 #define CHUNK 65536 /* newlines written at a time */
+#define STAGE_LEFT (1u << 20) /* bytes: a smaller stage stays as it is, to be written over */
 
 struct mbox {
 	int stage;           /* -1 until the first message */
@@ -78,6 +79,7 @@ static int open_stage(struct deliver *d, struct error *err)
 	if (m->stage == -1)
 		rc = error_sys(err, error_kind_of(errno), "cannot create %s", path);
 	free(path);
+	spool_cut(&d->pen, 0);
 	return rc;
 }
 
@@ -99,12 +101,17 @@ static int sync_stage(struct deliver *d, struct error *err)
 	return rc;
 }
 
-/* Cuts the stage.  A failure does no harm: the next message stands behind what is left. */
-static void cut_stage(struct mbox *m, uint64_t size)
+/* The next message begins at `at`.  A failure does no harm, for what is left is written over. */
+static void cut_stage(struct deliver *d, uint64_t at, uint64_t may_stay)
 {
-	int rc = ftruncate(m->stage, (off_t)(size > m->keep ? size : m->keep));
+	struct mbox *m = d->own;
+	int rc = 0;
 
+	at = at > m->keep ? at : m->keep;
+	if (spool_next(&d->pen) - at >= may_stay)
+		rc = ftruncate(m->stage, (off_t)at);
 	(void)rc;
+	spool_cut(&d->pen, at);
 }
 
 /* All that earlier runs left is settled when a run opens its mbox, so none of their stages is
@@ -171,15 +178,12 @@ static bool mbox_close(struct deliver *d)
 static int mbox_spool(struct deliver *d, struct spool *spool, struct error *err)
 {
 	struct mbox *m = d->own;
-	struct stat st;
 
 	spool->place[0] = '\0';
 	if (m->stage == -1 && open_stage(d, err) == -1)
 		return -1;
-	if (fstat(m->stage, &st) == -1)
-		return error_sys(err, ERR_IO, "%s", stage_name);
 	spool->fd = m->stage;
-	spool->at = m->last = (uint64_t)st.st_size;
+	spool->at = m->last = spool_next(&d->pen);
 	return 0;
 }
 
@@ -188,7 +192,7 @@ static void mbox_drop(struct deliver *d, struct spool *spool)
 	struct mbox *m = d->own;
 
 	if (spool->fd >= 0 && spool->at == m->last)
-		cut_stage(m, spool->at);
+		cut_stage(d, spool->at, 0); /* others may need its room */
 	spool->fd = -1;
 }
 
@@ -214,7 +218,8 @@ static int mbox_prepare(struct deliver *d, struct spool *spools, size_t n, struc
 {
 	struct mbox *m = d->own;
 
-	if (sync_stage(d, err) == -1 || mboxlock_take(&m->lock, d->path, true, err) == -1 ||
+	if (spool_flush(&d->pen, err) == -1 || sync_stage(d, err) == -1 ||
+	    mboxlock_take(&m->lock, d->path, true, err) == -1 ||
 	    lay_out(m, d->path, spools, n, err) == -1)
 		return error_wrap(err, "mbox");
 	return 0;
@@ -293,7 +298,7 @@ static void mbox_release(struct deliver *d, struct spool *spools, size_t n)
 			m->keep = spools[i].at + spools[i].size;
 		spools[i].fd = -1;
 	}
-	cut_stage(m, m->keep);
+	cut_stage(d, m->keep, STAGE_LEFT);
 }
 
 /* -- after a crash ------------------------------------------------------------------------ */
@@ -356,6 +361,7 @@ const struct deliver_ops deliver_mbox = {
 	.group = DELIVER_GROUP,
 	.intents = true,
 	.form = SPOOL_MBOXRD,
+	.joined = true,
 	.open = mbox_open,
 	.spool = mbox_spool,
 	.drop = mbox_drop,

@@ -2,14 +2,15 @@
 /*
  * spool.c - writes a message that comes in pieces into its spool file.
  *
- * The pen's buffer has three parts: room in front for what is put before the message, the text,
- * and a few bytes behind for what closes it.  The front can only be made once the header is
- * here (the From_ line names the sender), so it is made when the text is first written out,
- * and placed so that front and text leave in one write.
+ * The pen's buffer holds what is ready to be written, then room for what is put before a message,
+ * then its text, and a few bytes more for what closes it.  The front can only be made once the
+ * header is here (the From_ line names the sender), so it is made when the text must move on or
+ * ends, and the text is moved up to it.
  *
- * Writing is by offset: several spools may share one file (the mbox's stage), and a message that
- * is given up just leaves bytes which its destination cuts off or writes over.  Nothing here
- * opens, syncs or closes; a failed write leaves the spool to be dropped.
+ * Writing is by offset.  Where spools stand one behind the other in one file (the mbox's stage) the
+ * end of one waits for the next, so that small messages cost few writes.  A message that is given
+ * up just leaves bytes which are written over.  Nothing here opens, syncs or closes; a failed write
+ * leaves what it should have written in the pen, and the spool to be dropped.
  */
 #include "config.h"
 
@@ -31,12 +32,6 @@
 
 static const char file_name[] = "the spool file"; /* it has no name the user could look for */
 
-void spool_token(char token[SPOOL_TOKEN + 1], const char *run)
-{
-	text_copy(token, SPOOL_TOKEN / 2 + 1, run);
-	random_hex(token + strlen(token), SPOOL_TOKEN / 4);
-}
-
 /* -- what stands in front ----------------------------------------------------------------- */
 
 /* What snprintf wrote, or nothing: half a header line would be worse than none. */
@@ -45,29 +40,38 @@ static size_t fitted(int n, size_t size)
 	return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
 
-/* mbox(5): "From SENDER DATE", the date in UTC as asctime writes it. */
-static size_t put_from_line(const struct spool *spool, const struct tm *now, char *to, size_t size)
+/* Both dates of the clock's second: most messages share theirs with the one before. */
+static void date(struct spooler *pen)
 {
-	char date[64];
+	time_t clock = time(NULL);
+	struct tm now;
 
-	strftime(date, sizeof date, "%a %b %e %H:%M:%S %Y", now);
-	return fitted(snprintf(to, size, "From %s %s\n", spool->sender, date), size);
+	if (clock == pen->second && pen->from_date[0] != '\0')
+		return;
+	pen->second = clock;
+	gmtime_r(&clock, &now);
+	strftime(pen->from_date, sizeof pen->from_date, "%a %b %e %H:%M:%S %Y", &now);
+	strftime(pen->date, sizeof pen->date, "%a, %d %b %Y %H:%M:%S +0000", &now);
+}
+
+/* mbox(5): "From SENDER DATE", the date in UTC as asctime writes it. */
+static size_t put_from_line(const struct spooler *pen, char *to, size_t size)
+{
+	return fitted(snprintf(to, size, "From %s %s\n", pen->spool->sender, pen->from_date), size);
 }
 
 /* RFC 5322 section 3.6.7 in the form of RFC 5321 section 4.4.  Every word in it is ours or the
  * user's; nothing that the server said.  "id" carries the token, by which a copy of the
  * message is recognised after a crash. */
-static size_t put_received(const struct spool_style *style, const struct spool *spool,
-                           const struct tm *now, char *to, size_t size)
+static size_t put_received(const struct spooler *pen, char *to, size_t size)
 {
-	char date[64];
+	const struct spool_style *style = pen->style;
 
-	strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S +0000", now);
 	return fitted(snprintf(to, size,
 	                       "Received: from %s (%s)\n\tby %s with %s (" PACKAGE_STRING ")\n"
 	                       "\tid %s; %s\n",
 	                       style->from_host, style->from_address, style->by_host,
-	                       style->protocol, spool->token, date),
+	                       style->protocol, pen->spool->token, pen->date),
 	              size);
 }
 
@@ -85,64 +89,70 @@ static size_t put_partial(const struct spool *spool, char *to, size_t size)
 	                       (unsigned long long)spool->octets, uid), size);
 }
 
-/* Makes the front and moves it against the text.  Returns where it begins. */
-static char *make_front(struct spooler *pen)
+static size_t put_front(struct spooler *pen, char *to, size_t size)
 {
-	char front[FRONT + 1];
+	const struct spool_style *style = pen->style;
 	size_t n = 0;
-	time_t clock = time(NULL);
-	struct tm now;
 
-	gmtime_r(&clock, &now);
-	wire_sender(pen->buf + FRONT, pen->len, pen->spool->sender, sizeof pen->spool->sender);
-	if (pen->style->form == SPOOL_MBOXRD)
-		n += put_from_line(pen->spool, &now, front, FRONT / 3);
-	if (pen->style->received)
-		n += put_received(pen->style, pen->spool, &now, front + n, FRONT - n);
+	date(pen);
+	if (style->form == SPOOL_MBOXRD)
+		n += put_from_line(pen, to, size / 3);
+	if (style->received)
+		n += put_received(pen, to + n, size - n);
 	if (pen->spool->part)
-		n += put_partial(pen->spool, front + n, FRONT - n);
-	return memcpy(pen->buf + FRONT - n, front, n);
+		n += put_partial(pen->spool, to + n, size - n);
+	return n;
 }
 
 /* -- the pen ------------------------------------------------------------------------------ */
+
+/* Closes the gap that was left for the front. */
+static void join_front(struct spooler *pen)
+{
+	char *to = pen->buf + pen->ready, *text = to + FRONT;
+	size_t len = pen->len - pen->ready - FRONT, n;
+
+	wire_sender(text, len, pen->spool->sender, sizeof pen->spool->sender);
+	n = put_front(pen, to, FRONT);
+	memmove(to + n, text, len);
+	pen->len = pen->ready + n + len;
+	pen->begun = true;
+}
+
+/* What has gathered is the message's, and will be written as it is. */
+static void make_ready(struct spooler *pen)
+{
+	if (!pen->begun)
+		join_front(pen);
+	if (pen->style->form == SPOOL_MBOXRD)
+		mark_add(&pen->sum, pen->buf + pen->ready, pen->len - pen->ready);
+	pen->spool->size += pen->len - pen->ready;
+	pen->ready = pen->len;
+}
 
 /* Lets the disk begin where that is worth a call. */
 static void write_back(struct spooler *pen, size_t least)
 {
 	if (!pen->style->synced || pen->waiting < least)
 		return;
-	file_write_back(pen->spool->fd);
+	file_write_back(pen->fd);
 	pen->waiting = 0;
 }
 
-static int write_out(struct spooler *pen, const char *bytes, size_t len, struct error *err)
-{
-	struct spool *spool = pen->spool;
-	uint64_t at = spool->at + spool->size;
-
-	if (file_write_at(spool->fd, bytes, len, (off_t)at, file_name, err) == -1)
-		return -1;
-	if (pen->style->form == SPOOL_MBOXRD)
-		mark_add(&pen->sum, bytes, len);
-	spool->size += len;
-	pen->waiting += len;
-	write_back(pen, WRITE_BACK);
-	return 0;
-}
-
-/* Writes what has gathered, behind the front if this is the first time.  What fills only a part of
- * a block waits for the rest, unless it is the end: the kernel is quicker with whole ones. */
+/* Writes what is ready.  What fills only a part of a block waits for the rest, unless it is the
+ * end: the kernel is quicker with whole ones. */
 static int flush(struct spooler *pen, bool end, struct error *err)
 {
-	char *text = pen->buf + FRONT, *begin = pen->begun ? text : make_front(pen);
-	size_t len = (size_t)(text + pen->len - begin);
+	size_t rest = end ? 0 : (size_t)((pen->at + pen->ready) % BLOCK), n;
 
-	pen->begun = true;
-	pen->len = end ? 0 : (size_t)((pen->spool->at + pen->spool->size + len) % BLOCK);
-	len -= pen->len;
-	if (write_out(pen, begin, len, err) == -1)
+	n = rest < pen->ready ? pen->ready - rest : 0;
+	if (n > 0 && file_write_at(pen->fd, pen->buf, n, (off_t)pen->at, file_name, err) == -1)
 		return -1;
-	memmove(text, begin + len, pen->len);
+	pen->at += n;
+	pen->waiting += n;
+	pen->len = pen->ready -= n;
+	memmove(pen->buf, pen->buf + n, pen->ready);
+	write_back(pen, WRITE_BACK);
 	return 0;
 }
 
@@ -150,12 +160,17 @@ void spool_begin(struct spooler *pen, const struct spool_style *style, struct sp
 {
 	if (pen->buf == NULL)
 		pen->buf = xmalloc(FRONT + TEXT + TAIL);
+	if (!style->joined) {
+		pen->at = spool->at;
+		pen->ready = 0;
+		pen->waiting = 0;
+	}
 	pen->style = style;
 	pen->spool = spool;
-	pen->len = 0;
+	pen->fd = spool->fd;
+	pen->len = pen->ready + FRONT;
 	pen->begun = false;
 	pen->mid_line = false;
-	pen->waiting = 0;
 	pen->quote = (struct wire_mboxrd){0};
 	pen->mark = (struct mark){0};
 	pen->sum = (struct mark){.body = true};
@@ -169,11 +184,12 @@ int spool_write(struct spooler *pen, const char *text, size_t len, struct error 
 
 	mark_add(&pen->mark, text, len);
 	while (len > 0) {
-		size_t room = TEXT - pen->len, n = quoting ? SLICE : room;
-		char *to = pen->buf + FRONT + pen->len;
+		size_t room = FRONT + TEXT - pen->len, n = quoting ? SLICE : room;
+		char *to = pen->buf + pen->len;
 
 		n = len < n ? len : n;
 		if (room == 0 || (quoting && WIRE_MBOXRD_ROOM(n) > room)) {
+			make_ready(pen);
 			if (flush(pen, false, err) == -1)
 				return -1;
 			continue;
@@ -191,7 +207,8 @@ int spool_write(struct spooler *pen, const char *text, size_t len, struct error 
 
 int spool_end(struct spooler *pen, struct error *err)
 {
-	char *tail = pen->buf + FRONT + pen->len;
+	char *tail = pen->buf + pen->len;
+	bool joined = pen->style->joined;
 
 	if (pen->style->form == SPOOL_MBOXRD)
 		tail += wire_mboxrd_end(&pen->quote, tail);
@@ -199,10 +216,12 @@ int spool_end(struct spooler *pen, struct error *err)
 		*tail++ = '\n';
 	if (pen->style->form == SPOOL_MBOXRD)
 		*tail++ = '\n';
-	pen->len = (size_t)(tail - (pen->buf + FRONT));
-	if (flush(pen, true, err) == -1)
+	pen->len = (size_t)(tail - pen->buf);
+	make_ready(pen);
+	if ((!joined || pen->ready >= BLOCK) && flush(pen, !joined, err) == -1)
 		return -1;
-	write_back(pen, BLOCK);
+	if (!joined)
+		write_back(pen, BLOCK);
 	pen->spool->mark = mark_end(&pen->mark);
 	pen->spool->sum = mark_end(&pen->sum);
 	pen->spool = NULL;
@@ -212,6 +231,33 @@ int spool_end(struct spooler *pen, struct error *err)
 void spool_abandon(struct spooler *pen)
 {
 	pen->spool = NULL;
+}
+
+uint64_t spool_next(const struct spooler *pen)
+{
+	return pen->at + pen->ready;
+}
+
+int spool_flush(struct spooler *pen, struct error *err)
+{
+	return flush(pen, true, err);
+}
+
+void spool_cut(struct spooler *pen, uint64_t at)
+{
+	pen->ready = at > pen->at ? (size_t)(at - pen->at) : 0;
+	pen->at = at < pen->at ? at : pen->at;
+}
+
+void spool_token(struct spooler *pen, const char *run, char token[SPOOL_TOKEN + 1])
+{
+	if (pen->chances == 0) {
+		random_hex(pen->chance, sizeof pen->chance / 2);
+		pen->chances = SPOOL_CHANCES;
+	}
+	text_copy(token, SPOOL_TOKEN / 2 + 1, run);
+	text_copy(token + strlen(token), SPOOL_TOKEN / 2 + 1,
+	          pen->chance + --pen->chances * (SPOOL_TOKEN / 2));
 }
 
 void spooler_free(struct spooler *pen)

@@ -7,18 +7,21 @@
  * file nobody looks at.  Where the file is, and in which form the text stands in it, is the
  * destination's choice (deliver.h); the writing is the same for all and is here.
  *
- * A small message costs one write(2): text gathers in the spooler's buffer, and what goes in
- * front of it (From_ line, Received: header), which needs the sender from the header, is made
- * when the buffer is first written out.
+ * A small message costs one write(2), or, where many stand in one file, a part of one: text gathers
+ * in the spooler's buffer, and what goes in front of it (From_ line, Received: header), which needs
+ * the sender from the header, is made when the text moves on.
  */
 #ifndef SPOOL_H
 #define SPOOL_H
+
+#include <time.h>
 
 #include "base.h"
 #include "mark.h"
 #include "wire.h"
 
 #define SPOOL_TOKEN 24 /* hexadecimal digits: 96 random bits, 48 of the run and 48 of its own */
+#define SPOOL_CHANCES 10 /* for so many tokens random bits are drawn at a time */
 
 enum spool_form {
 	SPOOL_PLAIN, /* LF lines */
@@ -71,6 +74,7 @@ struct spool_past {
 struct spool_style {
 	enum spool_form form;
 	bool synced;               /* the file will be: the disk may begin while it is written */
+	bool joined;               /* one spool behind the other in one file, written by spool_flush */
 	bool received;             /* put a Received: header in front */
 	const char *from_host;     /* foreign: the server as configured */
 	const char *from_address;  /* foreign: its numeric address */
@@ -82,32 +86,49 @@ struct spool_style {
 struct spooler {
 	const struct spool_style *style; /* foreign */
 	struct spool *spool;             /* foreign: the one being written; NULL between messages */
+	int fd;                          /* foreign: its file */
 	char *buf;                       /* gathers text; kept from message to message */
-	size_t len;
-	bool begun;                      /* the front is written */
+	uint64_t at;                     /* where in the file the buffer will be written */
+	size_t ready, len;               /* bytes to be written as they are; all that it holds */
+	bool begun;                      /* the front is made */
 	bool mid_line;                   /* the last byte of text was not a LF */
 	size_t waiting;                  /* bytes written that the disk was not told of */
 	struct wire_mboxrd quote;
 	struct mark mark, sum;
+	time_t second;                   /* the dates' */
+	char from_date[32], date[40];    /* as From_ lines and headers have them; empty: not made */
+	char chance[SPOOL_CHANCES * SPOOL_TOKEN / 2 + 1];
+	unsigned chances;                /* that many tokens' digits are left in it */
 };
 
-/* Begins to write into spool->fd at spool->at; the destination has set both, and the token. */
+/* Begins to write into spool->fd at spool->at; the destination has set both, and the token.  Where
+ * spools are joined, it is the file of the one before, and at is spool_next. */
 void spool_begin(struct spooler *pen, const struct spool_style *style, struct spool *spool);
 
 /* Adds text (LF lines, as from wire_undot).  -1: the file could not be written; the caller drops
  * the spool. */
 int spool_write(struct spooler *pen, const char *text, size_t len, struct error *err);
 
-/* Ends it: a missing last LF is added, all is handed to the kernel; sets spool->size, ->sender,
- * ->mark and ->sum.  Nothing is synced. */
+/* Ends it: a missing last LF is added, all is handed to the kernel, unless spools are joined; sets
+ * spool->size, ->sender, ->mark and ->sum.  Nothing is synced. */
 int spool_end(struct spooler *pen, struct error *err);
 
 /* Gives up the message being written; the destination takes away its file. */
 void spool_abandon(struct spooler *pen);
 
+/* For joined spools: where the next one begins. */
+uint64_t spool_next(const struct spooler *pen);
+
+/* For joined spools: hands to the kernel what waits.  -1: it still waits; nothing is lost. */
+int spool_flush(struct spooler *pen, struct error *err);
+
+/* For joined spools: the next one shall begin at `at`, not behind spool_next; what stands there may
+ * be written over. */
+void spool_cut(struct spooler *pen, uint64_t at);
+
 void spooler_free(struct spooler *pen);
 
 /* Makes a token whose first half is run (12 digits) and whose second half is fresh. */
-void spool_token(char token[SPOOL_TOKEN + 1], const char *run);
+void spool_token(struct spooler *pen, const char *run, char token[SPOOL_TOKEN + 1]);
 
 #endif

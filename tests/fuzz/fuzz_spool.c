@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_spool.c - a message on its way from the wire into a spool file, in both forms: what stands
+ * fuzz_spool.c - a message on its way from the wire into a spool file, in every form: what stands
  * in the file is what the references say, whatever the chunks.
  *
- * The input: flags and where in the file (a byte), how often the body comes one after the other (a
- * byte: that is how the pen's buffer overflows), two bytes that choose the cuts, and the body as it
- * stands on the wire, without its final dot; or as text, that need not end in a LF.
+ * The input: flags and where in the file, or how much before it (a byte), how often the body comes
+ * one after the other (a byte: that is how the pen's buffer overflows), two bytes that choose the
+ * cuts, and the body as it stands on the wire, without its final dot; or as text, that need not end
+ * in a LF.
  */
 #include "config.h"
 
@@ -18,9 +19,27 @@
 
 #define MOST (160u << 10)
 
-enum { MBOXRD = 1, RECEIVED = 2, TEXT = 4, LARGE = 8 };
+enum { MBOXRD = 1, RECEIVED = 2, TEXT = 4, LARGE = 8, JOINED = 128 };
 
 static const char from_host[] = "pop.example.org";
+
+/* Another message stands in front, and after that one that was given up. */
+static void put_before(struct spooler *pen, const struct spool_style *style, struct spool *spool)
+{
+	static const char text[70000];
+	struct spool before = *spool, none = *spool;
+	struct error err = {0};
+	size_t len = spool->at * sizeof text / 16;
+
+	spool_begin(pen, style, &before);
+	CHECK(spool_write(pen, text, len, &err) == 0 && spool_end(pen, &err) == 0);
+	none.at = spool_next(pen);
+	spool_begin(pen, style, &none);
+	CHECK(spool_write(pen, text, sizeof text - len, &err) == 0);
+	spool_abandon(pen);
+	spool_cut(pen, none.at);
+	spool->at = none.at;
+}
 
 /* Spools the bytes: up to the final dot, or as they are. */
 static void spool_all(const struct spool_style *style, struct spool *spool, const char *bytes,
@@ -33,6 +52,8 @@ static void spool_all(const struct spool_style *style, struct spool *spool, cons
 	size_t at = 0, held = 0;
 	bool end = false;
 
+	if (style->joined)
+		put_before(&pen, style, spool);
 	spool_begin(&pen, style, spool);
 	while (!end && at + held < len) {
 		size_t n = held + cut(&cutter, len - at - held), used = n;
@@ -43,6 +64,7 @@ static void spool_all(const struct spool_style *style, struct spool *spool, cons
 		held = n - used;
 	}
 	CHECK(end == dotted && spool_end(&pen, &err) == 0);
+	CHECK(!style->joined || spool_flush(&pen, &err) == 0);
 	spooler_free(&pen);
 	free(buf);
 }
@@ -126,6 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct cutter cutter = take_cutter(&in);
 	struct spool_style style = {
 		.form = flags & MBOXRD ? SPOOL_MBOXRD : SPOOL_PLAIN, .received = flags & RECEIVED,
+		.joined = flags & JOINED,
 		.from_host = from_host, .from_address = "192.0.2.1", .protocol = "POP3S",
 		.by_host = "localhost",
 	};
@@ -136,7 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fd = memory_file();
 	spool.fd = fd;
 	refill(fd, NULL, 0);
-	spool_token(spool.token, "0123456789ab");
+	spool_token(&(struct spooler){0}, "0123456789ab", spool.token);
 	cutter.most *= flags & LARGE ? 200 : 1;
 	bytes = repeat(in, times, !(flags & TEXT), &len);
 	want = expected(bytes, len, flags, &want_len);

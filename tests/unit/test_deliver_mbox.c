@@ -139,7 +139,6 @@ static void test_stage(void)
 	EQUAL(d.ops->prepare(&d, spools, 2, &err), 0, "prepare");
 	EQUAL(d.ops->publish(&d, spools, 2, &err), 0, "publish");
 	d.ops->release(&d, spools, 2);
-	OK(fstat(fd, &st) == 0 && st.st_size == 0, "the stage is empty");
 	OK(spools[0].fd == -1 && spools[1].fd == -1, "the spools are let go");
 	spool_text(&d, &spools[0], &texts[0], &err);
 	EQUAL(spools[0].at, 0, "and used from its start");
@@ -150,6 +149,30 @@ static void test_stage(void)
 	EQUAL(take_stock(times, &old, &late), 3, "three mails");
 	OK(times[0] == 1 && times[1] == 1 && times[2] == 1, "each of them");
 	EQUAL(clear(state), 0, "no stage is left");
+}
+
+/* A small stage is written over; the room of a large one is given back at once. */
+static void test_large_stage(void)
+{
+	static char text[3u << 20];
+	struct deliver d = destination(RUN, false);
+	struct spool spool = {.num = 1, .fd = -1};
+	struct error err = {0};
+	struct stat st;
+	int fd;
+
+	memset(text, 'x', sizeof text);
+	fresh(NULL, 0);
+	EQUAL(d.ops->open(&d, &err), 0, "open");
+	OK(deliver_begin(&d, &spool, &err) == 0 && deliver_write(&d, text, sizeof text, &err) == 0 &&
+	   deliver_end(&d, &err) == 0, "a large one");
+	fd = spool.fd;
+	EQUAL(d.ops->prepare(&d, &spool, 1, &err), 0, "prepare");
+	OK(fstat(fd, &st) == 0 && (uint64_t)st.st_size == spool.size, "stands in the stage");
+	EQUAL(d.ops->publish(&d, &spool, 1, &err), 0, "publish");
+	d.ops->release(&d, &spool, 1);
+	OK(fstat(fd, &st) == 0 && st.st_size == 0, "the stage is empty");
+	done(&d);
 }
 
 /* Nothing is journalled, filled or called safe before what it builds upon is synced. */
@@ -373,6 +396,7 @@ int main(void)
 	test_open();
 	test_dotlock();
 	test_stage();
+	test_large_stage();
 	test_syncs();
 	test_faults(FAIL_ONCE);
 	test_faults(FAIL_ON);

@@ -7,8 +7,10 @@
 
 #include "spool.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -35,7 +37,7 @@ static char *spooled(const struct spool_style *style, const char *text, size_t l
 	char *back;
 
 	*spool = (struct spool){.fd = file_temp("/tmp", &err)};
-	spool_token(spool->token, "0123456789ab");
+	spool_token(&pen, "0123456789ab", spool->token);
 	spool_begin(&pen, style, spool);
 	for (size_t at = 0; at < len; at += piece)
 		if (spool_write(&pen, text + at, piece < len - at ? piece : len - at, &err) == -1)
@@ -144,15 +146,99 @@ static void test_blocks(const struct spool_style *style, uint64_t begin)
 	memcpy(text, "A: b\n\nFrom me\n", 14);
 	spool_begin(&pen, style, &spool);
 	for (size_t len = 0; len < 1000000; len += sizeof text) {
+		off_t end;
+
 		spool_write(&pen, text, sizeof text, &err);
-		whole = whole && (spool.size == 0 || (spool.at + spool.size) % 65536 == 0);
-		soon = soon && spool.size + 200000 > len;
+		end = lseek(spool.fd, 0, SEEK_END);
+		whole = whole && end % 65536 == 0;
+		soon = soon && end + 200000 > (off_t)len;
 	}
 	OK(spool_end(&pen, &err) == 0 && lseek(spool.fd, 0, SEEK_END) == (off_t)(begin + spool.size),
 	   "the last part");
 	OK(whole, "whole blocks of the file");
 	OK(soon, "as they come");
 	close(spool.fd);
+}
+
+/* Writes one more message of len bytes behind the others. */
+static int add_joined(struct spool *spool, int fd, char letter, size_t len, struct error *err)
+{
+	static const struct spool_style joined = {.form = SPOOL_MBOXRD, .joined = true};
+	char *text = xmalloc(len);
+	int rc;
+
+	memset(text, letter, len);
+	*spool = (struct spool){.fd = fd, .at = spool_next(&pen)};
+	spool_begin(&pen, &joined, spool);
+	rc = spool_write(&pen, text, len, err) == -1 || spool_end(&pen, err) == -1 ? -1 : 0;
+	free(text);
+	return rc;
+}
+
+/* It stands in the file where it should, whole, and its fingerprint is that of its bytes. */
+static bool stands(const struct spool *spool, char letter, size_t len)
+{
+	char *bytes = xcalloc(spool->size + 1, 1), *text;
+	struct mark sum = {.body = true};
+	bool good = pread(spool->fd, bytes, spool->size, (off_t)spool->at) == (ssize_t)spool->size;
+
+	mark_add(&sum, bytes, spool->size);
+	text = strchr(bytes, '\n');
+	good = good && strncmp(bytes, "From MAILER-DAEMON ", 19) == 0 && text != NULL &&
+	       strlen(text) == len + 3 && text[1] == letter && text[len] == letter &&
+	       strcmp(text + len + 1, "\n\n") == 0 && mark_end(&sum) == spool->sum;
+	free(bytes);
+	return good;
+}
+
+static void test_joined(void)
+{
+	static const size_t sizes[] = {1, 3000, 65000, 3000, 200000, 1, 131072, 70};
+	enum { N = sizeof sizes / sizeof *sizes };
+	struct error err = {0};
+	struct spool spools[N], given_up;
+	int fd = file_temp("/tmp", &err);
+	bool behind = true, good = true;
+
+	spooler_free(&pen);
+	for (int i = 0; i < N; i++) {
+		EQUAL(add_joined(&spools[i], fd, (char)('a' + i), sizes[i], &err), 0, "one more");
+		behind = behind && spools[i].at == (i > 0 ? spools[i - 1].at + spools[i - 1].size : 0);
+		if (i == 1)
+			EQUAL(lseek(fd, 0, SEEK_END), 0, "two small ones wait for more");
+		add_joined(&given_up, fd, 'x', sizes[N - 1 - i], &err); /* small or large */
+		spool_cut(&pen, given_up.at);
+	}
+	OK(behind, "each begins where the one before ends, or where one was given up");
+	EQUAL(spool_flush(&pen, &err), 0, "written");
+	for (int i = 0; i < N; i++)
+		good = good && stands(&spools[i], (char)('a' + i), sizes[i]);
+	OK(good, "all are there");
+	spool_cut(&pen, 0);
+	add_joined(&spools[0], fd, 'z', 10, &err);
+	EQUAL(spool_flush(&pen, &err), 0, "over what was there");
+	OK(spools[0].at == 0 && stands(&spools[0], 'z', 10), "it begins anew");
+	close(fd);
+}
+
+/* A disk that was full may have room the next time. */
+static void test_joined_failure(void)
+{
+	struct error err = {0};
+	struct spool spool;
+	int fd = file_temp("/tmp", &err), full = open("/dev/full", O_WRONLY), keep = dup(fd);
+
+	spooler_free(&pen);
+	dup2(full, fd);
+	EQUAL(add_joined(&spool, fd, 'a', 1000, &err), 0, "a small one waits");
+	EQUAL(spool_flush(&pen, &err), -1, "there is no room for it");
+	OK(error_is_no_room(&err), "which is said");
+	dup2(keep, fd);
+	EQUAL(spool_flush(&pen, &err), 0, "now there is");
+	OK(stands(&spool, 'a', 1000), "and nothing is lost");
+	close(fd);
+	close(full);
+	close(keep);
 }
 
 static void test_failure(void)
@@ -176,6 +262,8 @@ int main(void)
 	test_blocks(&traced, 0);
 	test_blocks(&boxed, 77777);
 	test_failure();
+	test_joined();
+	test_joined_failure();
 	spooler_free(&pen);
 	return tap_end();
 }
