@@ -290,15 +290,17 @@ static int mbox_publish(struct deliver *d, struct spool *spools, size_t n, struc
 static void mbox_release(struct deliver *d, struct spool *spools, size_t n)
 {
 	struct mbox *m = d->own;
+	bool all_safe = true;
 
 	if (!mboxlock_release(&m->lock))
 		m->litter = true;
 	for (size_t i = 0; i < n; i++) {
+		all_safe = all_safe && spools[i].fate == SPOOL_SAFE;
 		if (spools[i].fate == SPOOL_UNSURE)
 			m->keep = spools[i].at + spools[i].size;
 		spools[i].fd = -1;
 	}
-	cut_stage(d, m->keep, STAGE_LEFT);
+	cut_stage(d, m->keep, all_safe ? STAGE_LEFT : 0); /* the disk may be full */
 }
 
 /* -- after a crash ------------------------------------------------------------------------ */

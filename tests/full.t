@@ -101,6 +101,19 @@ if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=600k none "$work/small" 2>/dev/n
 			rm -rf "$work/small"/*
 		done
 	done
+	# A group of the mbox stands twice on the disk for a moment; one by one they still fit.
+	{
+		printf 'capa PIPELINING\ncapa UIDL\ncapa USER\n'
+		seq 60 | sed 's/.*/message tight& size 3000/'
+	} > "$work/tight"
+	script=$work/tight
+	prepare "mbox = $work/small/mbox"
+	XDG=$work/small/state
+	mount -o remount,size=320k "$work/small"
+	run 2>"$work/err" </dev/null
+	same "mbox, hardly room: the status, and what is said" "$? $(cat "$work/err")" "0 "
+	same "mbox, hardly room: all are there" "$(messages mbox "$work/small/mbox")" 60
+	stop_pop3d
 else
 	echo "# not root, or no tmpfs: only the limit on files was tried"
 fi
