@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,6 +76,8 @@ static pid_t launch(char *const argv[], char *const env[])
 		return pid;
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (scene != NULL && scene->files > 0)
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){scene->files, scene->files});
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	words = open(in("stderr"), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);

@@ -24,6 +24,7 @@ struct scene {
 	const char *mailbox; /* lines for pop3d that make it */
 	const char *earlier; /* lines for pop3d that make an earlier mailbox, fetched before all
 	                      * points so that the journal has a past; NULL: none */
+	unsigned files;      /* how many may be open, which makes groups small; 0: as ever */
 };
 
 /* The status of a run that took longer than STAGE_LIMIT seconds and was killed. */
