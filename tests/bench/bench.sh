@@ -194,7 +194,7 @@ in_home() {
 # run SCENARIO PROGRAM: one line in $top/SCENARIO.PROGRAM.
 run() {
 	: > "$top/gauge"
-	if ! in_home "$BENCH_BIN/gauge" "$top/gauge" $command; then
+	if ! in_home "$BENCH_BIN/gauge" ${large:+-w 2048} "$top/gauge" $command; then
 		echo "bench.sh: $1: $2 failed:" >&2
 		tail -n 3 "$dir/output" >&2
 		return 0
