@@ -213,9 +213,9 @@ static const struct option *scan_key(struct scan *scan, unsigned line, struct sp
 		return NULL;
 	}
 	row = option_find(key, run);
-	nearest = option_nearest(key, run);
 	if (row)
 		return row;
+	nearest = option_nearest(key, run);
 	if (option_find(key, !run))
 		problem(scan, line, "'%s' belongs to %s", key,
 		        run ? "an account or [defaults], not to [mailhaul]" : "[mailhaul]");

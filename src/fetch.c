@@ -491,7 +491,7 @@ static int commit_group(struct errand *e, struct error *err)
 	tell_busy(e, BUSY_S);
 	rc = ops->prepare(e->f->deliver, e->group, e->held, &why);
 	for (size_t i = 0; i < e->held && rc == -1; i++)
-		e->group[i].fate = SPOOL_VOID;
+		e->group[i].fate = SPOOL_VOID; /* nothing was published */
 	if (rc == 0)
 		rc = ops->intents ? STEP(STEP_INTEND, seen_intend(e->f->seen, e->group, e->held, &why))
 		                  : seen_attempt(e->f->seen, e->group, e->held, &why);
