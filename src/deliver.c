@@ -24,6 +24,7 @@ int deliver_begin(struct deliver *d, struct spool *spool, struct error *err)
 	d->style.form = d->ops->form;
 	d->style.synced = d->ops->intents;
 	d->style.joined = d->ops->joined;
+	d->style.scratch = d->state_dir;
 	spool_begin(&d->pen, &d->style, spool);
 	return 0;
 }

@@ -51,7 +51,8 @@ struct deliver_ops {
 	 * before anything is sent to the server. */
 	int (*open)(struct deliver *d, struct error *err);
 
-	/* A fresh place for one message: sets fd and at; token is set already. */
+	/* A fresh place for one message: sets fd and at; token is set already.  fd -1: any will do,
+	 * for nothing will look for it after a crash (spool_begin). */
 	int (*spool)(struct deliver *d, struct spool *spool, struct error *err);
 
 	/* Takes one away that will not be delivered: at any time after spool, twice too. */

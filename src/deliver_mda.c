@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "child.h"
-#include "file.h"
 #include "request.h"
 
 /* The supervisor splits the words again; here a mistake in them is found before it costs a
@@ -36,12 +35,15 @@ static int mda_open(struct deliver *d, struct error *err)
 	return 0;
 }
 
+/* The spool file need not survive a crash: nothing would find it.  Each message has its own, for
+ * what a program left running still reads of one must not become the next. */
 static int mda_spool(struct deliver *d, struct spool *spool, struct error *err)
 {
+	(void)d, (void)err;
 	spool->place[0] = '\0';
 	spool->at = 0;
-	spool->fd = file_temp(d->state_dir, err);
-	return spool->fd == -1 ? -1 : 0;
+	spool->fd = -1;
+	return 0;
 }
 
 static void mda_drop(struct deliver *d, struct spool *spool)
@@ -52,7 +54,6 @@ static void mda_drop(struct deliver *d, struct spool *spool)
 	spool->fd = -1;
 }
 
-/* The spool file need not survive a crash: nothing would find it. */
 static int mda_prepare(struct deliver *d, struct spool *spools, size_t n, struct error *err)
 {
 	(void)d, (void)spools, (void)n, (void)err;

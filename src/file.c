@@ -27,6 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COPY_STEP (1u << 30) /* one call of copy_file_range: it takes a size_t, maybe 32 bits */
@@ -139,6 +141,16 @@ int file_temp(const char *dir, struct error *err)
 	if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOSYS)
 		return temp_by_name(dir, err);
 	return error_sys(err, error_kind_of(errno), "cannot make a temporary file in %s", dir);
+}
+
+int file_small(const char *dir, struct error *err)
+{
+	int fd = memfd_create("mailhaul", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return file_temp(dir, err);
+	(void)fchmod(fd, 0600); /* else all may do all with it, who find it below /proc */
+	return fd;
 }
 
 /* -- bytes -------------------------------------------------------------------------------- */

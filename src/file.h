@@ -26,6 +26,10 @@ int file_open_dir(const char *path, struct error *err);
  * Returns the descriptor or -1. */
 int file_temp(const char *dir, struct error *err);
 
+/* The same for what is small: in memory (memfd_create) where the system has that, for a file of its
+ * own costs a disk more than its bytes. */
+int file_small(const char *dir, struct error *err);
+
 /* All of len bytes at the current offset / at offset at.  what names the file for the error. */
 int file_write(int fd, const char *bytes, size_t len, const char *what, struct error *err);
 int file_write_at(int fd, const char *bytes, size_t len, off_t at, const char *what,

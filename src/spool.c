@@ -139,6 +139,15 @@ static void write_back(struct spooler *pen, size_t least)
 	pen->waiting = 0;
 }
 
+/* A file for what nobody will look for: in memory if the pen still holds the whole message. */
+static int make_file(struct spooler *pen, bool whole, struct error *err)
+{
+	const char *dir = pen->style->scratch;
+
+	pen->fd = pen->spool->fd = whole ? file_small(dir, err) : file_temp(dir, err);
+	return pen->fd == -1 ? -1 : 0;
+}
+
 /* Writes what is ready.  What fills only a part of a block waits for the rest, unless it is the
  * end: the kernel is quicker with whole ones. */
 static int flush(struct spooler *pen, bool end, struct error *err)
@@ -146,6 +155,8 @@ static int flush(struct spooler *pen, bool end, struct error *err)
 	size_t rest = end ? 0 : (size_t)((pen->at + pen->ready) % BLOCK), n;
 
 	n = rest < pen->ready ? pen->ready - rest : 0;
+	if (pen->fd == -1 && pen->style->scratch != NULL && make_file(pen, end, err) == -1)
+		return -1;
 	if (n > 0 && file_write_at(pen->fd, pen->buf, n, (off_t)pen->at, file_name, err) == -1)
 		return -1;
 	pen->at += n;

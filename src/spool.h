@@ -43,7 +43,7 @@ struct spool {
 	struct wire_span uid;      /* foreign: the listing's */
 	char token[SPOOL_TOKEN + 1];
 	char sender[256];          /* by wire_sender */
-	int fd;                    /* -1: none.  Owned, unless the destination says otherwise */
+	int fd;                    /* -1: none (yet).  Owned, unless the destination says otherwise */
 	uint64_t at, size;         /* where in fd it stands; bytes, all additions included */
 	char place[128];           /* the destination's word for where it will be: in the intent */
 	enum spool_fate fate;
@@ -75,6 +75,7 @@ struct spool_style {
 	enum spool_form form;
 	bool synced;               /* the file will be: the disk may begin while it is written */
 	bool joined;               /* one spool behind the other in one file, written by spool_flush */
+	const char *scratch;       /* foreign: the directory for a spool that has no file yet */
 	bool received;             /* put a Received: header in front */
 	const char *from_host;     /* foreign: the server as configured */
 	const char *from_address;  /* foreign: its numeric address */
@@ -102,7 +103,9 @@ struct spooler {
 };
 
 /* Begins to write into spool->fd at spool->at; the destination has set both, and the token.  Where
- * spools are joined, it is the file of the one before, and at is spool_next. */
+ * spools are joined, it is the file of the one before, and at is spool_next.  fd -1: a file without
+ * a name is made when there is something to be written: in memory if that is the whole message,
+ * which is 128 KiB at most then; else in style->scratch. */
 void spool_begin(struct spooler *pen, const struct spool_style *style, struct spool *spool);
 
 /* Adds text (LF lines, as from wire_undot).  -1: the file could not be written; the caller drops

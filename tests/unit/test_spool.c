@@ -241,6 +241,39 @@ static void test_joined_failure(void)
 	close(keep);
 }
 
+/* A spool without a file: a small one needs no directory, a large one does. */
+static void test_scratch(void)
+{
+	static const size_t sizes[] = {0, 1, 131000, 140000, 400000};
+	char *text = xcalloc(400000, 1), *back = xmalloc(400000);
+
+	memset(text, 'x', 399999);
+	text[399999] = '\n';
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		bool small = sizes[i] <= 131072;
+		struct spool_style style = {.scratch = small ? "/nowhere" : "/tmp"};
+		const char *from = text + 400000 - sizes[i];
+		struct spool spool = {.fd = -1};
+		struct error err = {0};
+
+		spool_begin(&pen, &style, &spool);
+		OK(spool_write(&pen, from, sizes[i], &err) == 0 && spool_end(&pen, &err) == 0 &&
+		   spool.size == sizes[i], "it is written");
+		OK(spool.fd >= 0 && pread(spool.fd, back, 400000, 0) == (ssize_t)sizes[i] &&
+		   memcmp(back, from, sizes[i]) == 0, "and there, even if it is empty");
+		close(spool.fd);
+		if (small)
+			continue;
+		spool.fd = -1;
+		style.scratch = "/nowhere";
+		spool_begin(&pen, &style, &spool);
+		OK(spool_write(&pen, from, sizes[i], &err) == -1 && spool.fd == -1 &&
+		   strstr(err.text, "/nowhere") != NULL, "a large one is not kept in memory");
+	}
+	free(text);
+	free(back);
+}
+
 static void test_failure(void)
 {
 	struct spool spool = {.fd = -1};
@@ -262,6 +295,7 @@ int main(void)
 	test_blocks(&traced, 0);
 	test_blocks(&boxed, 77777);
 	test_failure();
+	test_scratch();
 	test_joined();
 	test_joined_failure();
 	spooler_free(&pen);
