@@ -9,8 +9,8 @@
  *
  * Writing is by offset.  Where spools stand one behind the other in one file (the mbox's stage) the
  * end of one waits for the next, so that small messages cost few writes.  A message that is given
- * up just leaves bytes which are written over.  Nothing here opens, syncs or closes; a failed write
- * leaves what it should have written in the pen, and the spool to be dropped.
+ * up just leaves bytes which are written over.  Nothing here syncs or closes; a failed write leaves
+ * what it should have written in the pen, and the spool to be dropped.
  */
 #include "config.h"
 

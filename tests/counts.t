@@ -93,12 +93,12 @@ if can_strace; then
 	tool="strace -f -c -U name,calls -o $work/strace"
 	ok "$count messages into a Maildir" fetch "maildir = $work/box"
 	same "all of them" "$(ls "$work/box/new" | wc -l)" $count
-	at_most "system calls a message" $(($(calls '^total$') / count)) 14 # 9
+	at_most "system calls a message" $(($(calls '^total$') / count)) 10 # 7
 	syncs=$(calls '^f(data)?sync$')
 	at_most "syncs beside one a message" $((syncs - count)) 100 # 22, of 2 groups
 	ok "$count messages into an mbox" fetch "mbox = $work/mbox"
 	same "all of them" "$(grep -c '^From ' "$work/mbox")" $count
-	at_most "system calls a message" $(($(calls '^total$') / count)) 10 # 5
+	at_most "system calls a message" $(($(calls '^total$') / count)) 4 # 1
 	at_most "syncs" "$(calls '^f(data)?sync$')" 100 # 23, of 2 groups
 	stop_load
 	start_load -n 50 -s 3000
@@ -117,15 +117,33 @@ stop_load
 
 # -- instructions -------------------------------------------------------------------------------
 
-start_load -n 1 -s 8388608
+# instructions PER: those of the process that had most, for each of so many bytes or messages.
+callgrind="valgrind -q --tool=callgrind --trace-children=yes
+	--callgrind-out-file=$work/callgrind.%p"
+
+instructions() {
+	awk -v per="$1" '/^(summary|totals):/ && $2 > most { most = $2 }
+		END { if (most > 0) printf "%.2f\n", most / per }' "$work"/callgrind.*
+	rm -f "$work"/callgrind.*
+}
+
 if [ -z "${ASAN_OPTIONS:-}" ] && valgrind -q true 2>/dev/null; then
-	tool="valgrind -q --tool=callgrind --toggle-collect=wire_undot --trace-children=yes
-		--callgrind-out-file=$work/callgrind.%p"
+	start_load -n 1 -s 8388608
+	tool="$callgrind --toggle-collect=wire_undot"
 	ok "8 MiB under callgrind" fetch "maildir = $work/box"
-	instructions=$(awk '/^(summary|totals):/ && $2 > most { most = $2 }
-		END { printf "%.0f\n", most }' "$work"/callgrind.*)
-	at_most "instructions a byte of un-dotting" \
-		"$(awk -v n="$instructions" 'BEGIN { if (n > 0) printf "%.2f", n / 8388608 }')" 4 # 1.5
+	at_most "instructions a byte of un-dotting" "$(instructions 8388608)" 4 # 1.5
+	stop_load
+	start_load -n 2000 -s 3000
+	tool=$callgrind
+	ok "2000 messages into an mbox" fetch "mbox = $work/mbox"
+	at_most "instructions a message" "$(instructions 2000)" 80000 # 39000
+	stop_load
+	{
+		printf '[defaults]\nhost = localhost\npassword = secret\nkeep = 30d\n'
+		seq 1000 | sed 's/.*/[account&]\nuser = joe&\nmaildir = ~\/Mail\/&/'
+	} > "$work/config"
+	$tool "$MAILHAUL" -f "$work/config" --list-accounts > "$work/accounts"
+	same "accounts of a configuration" "$(wc -l < "$work/accounts")" 1000
+	at_most "instructions an account" "$(instructions 1000)" 300000 # 142000
 fi
-stop_load
 finish
