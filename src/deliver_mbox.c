@@ -31,7 +31,6 @@
 #include "mboxplace.h"
 
 #define CHUNK 65536 /* newlines written at a time */
-#define STAGE_LEFT (1u << 20) /* bytes: a smaller stage stays as it is, to be written over */
 
 struct mbox {
 	int stage;           /* -1 until the first message */
@@ -79,7 +78,7 @@ static int open_stage(struct deliver *d, struct error *err)
 	if (m->stage == -1)
 		rc = error_sys(err, error_kind_of(errno), "cannot create %s", path);
 	free(path);
-	spool_cut(&d->pen, 0);
+	spool_cut(&d->pen, 0, UINT64_MAX);
 	return rc;
 }
 
@@ -101,17 +100,12 @@ static int sync_stage(struct deliver *d, struct error *err)
 	return rc;
 }
 
-/* The next message begins at `at`.  A failure does no harm, for what is left is written over. */
+/* The next message begins at `at`. */
 static void cut_stage(struct deliver *d, uint64_t at, uint64_t may_stay)
 {
-	struct mbox *m = d->own;
-	int rc = 0;
+	const struct mbox *m = d->own;
 
-	at = at > m->keep ? at : m->keep;
-	if (spool_next(&d->pen) - at >= may_stay)
-		rc = ftruncate(m->stage, (off_t)at);
-	(void)rc;
-	spool_cut(&d->pen, at);
+	spool_cut(&d->pen, at > m->keep ? at : m->keep, may_stay);
 }
 
 /* All that earlier runs left is settled when a run opens its mbox, so none of their stages is
@@ -300,7 +294,7 @@ static void mbox_release(struct deliver *d, struct spool *spools, size_t n)
 			m->keep = spools[i].at + spools[i].size;
 		spools[i].fd = -1;
 	}
-	cut_stage(d, m->keep, all_safe ? STAGE_LEFT : 0); /* the disk may be full */
+	cut_stage(d, m->keep, all_safe ? SPOOL_MAY_STAY : 0); /* the disk may be full */
 }
 
 /* -- after a crash ------------------------------------------------------------------------ */

@@ -2,11 +2,11 @@
 /*
  * deliver_stdout.c - messages on standard output, as an mbox (mboxrd).
  *
- * Each message is whole in an unlinked spool file before a byte of it is written, and a group is
- * written in one go.  Where standard output is a file it is synced; a pipe cannot say what its
- * reader has done, so there "delivered" means written.  Nothing can be settled after a crash,
- * and what was written cannot be taken back: a message that fails half way has left its first
- * part, and comes whole the next time.
+ * Each message is whole in a spool file before a byte of it is written, and a group is written in
+ * one go.  That file has no name, and all messages stand in it one behind the other.  Where
+ * standard output is a file it is synced; a pipe cannot say what its reader has done, so there
+ * "delivered" means written.  Nothing can be settled after a crash, and what was written cannot be
+ * taken back: a message that fails half way has left its first part, and comes whole the next time.
  *
  * A reader that went away is an error of this account (SIGPIPE is ignored in a worker).
  */
@@ -16,44 +16,59 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "file.h"
+
+struct output {
+	int file;      /* the spools'; -1 until the first message */
+	uint64_t last; /* where in it the latest begins */
+};
 
 static const char output_name[] = "standard output";
 
 static int stdout_open(struct deliver *d, struct error *err)
 {
-	d->path = "";
 	int flags = fcntl(STDOUT_FILENO, F_GETFL);
+	struct output *out;
 
+	d->path = "";
 	/* where it was closed, main has put something unwritable in its place */
 	if (flags == -1 || (flags & O_ACCMODE) == O_RDONLY)
 		return error_set(err, ERR_CANTCREATE, "%s is closed", output_name);
+	out = xcalloc(1, sizeof *out);
+	out->file = -1;
+	d->own = out;
 	return 0;
 }
 
 static int stdout_spool(struct deliver *d, struct spool *spool, struct error *err)
 {
+	struct output *out = d->own;
+
 	spool->place[0] = '\0';
-	spool->at = 0;
-	spool->fd = file_temp(d->state_dir, err);
-	return spool->fd == -1 ? -1 : 0;
+	if (out->file == -1 && (out->file = file_temp(d->state_dir, err)) == -1)
+		return -1;
+	spool->fd = out->file;
+	spool->at = out->last = spool_next(&d->pen);
+	return 0;
 }
 
 static void stdout_drop(struct deliver *d, struct spool *spool)
 {
-	(void)d;
-	if (spool->fd >= 0)
-		close(spool->fd); /* unlinked: a failure to close it can lose nothing */
+	const struct output *out = d->own;
+
+	if (spool->fd >= 0 && spool->at == out->last)
+		spool_cut(&d->pen, spool->at, 0);
 	spool->fd = -1;
 }
 
-/* The spool files need not survive a crash: nothing would find them. */
+/* The spool file need not survive a crash: nothing would find it. */
 static int stdout_prepare(struct deliver *d, struct spool *spools, size_t n, struct error *err)
 {
-	(void)d, (void)spools, (void)n, (void)err;
-	return 0;
+	(void)spools, (void)n;
+	return spool_flush(&d->pen, err);
 }
 
 /* As file_sync, but for what cannot be synced: pipes, terminals, /dev/null. */
@@ -97,12 +112,18 @@ static int stdout_publish(struct deliver *d, struct spool *spools, size_t n, str
 static void stdout_release(struct deliver *d, struct spool *spools, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		stdout_drop(d, &spools[i]);
+		spools[i].fd = -1;
+	spool_cut(&d->pen, 0, SPOOL_MAY_STAY);
 }
 
 static bool stdout_close(struct deliver *d)
 {
-	(void)d;
+	struct output *out = d->own;
+
+	if (out != NULL && out->file >= 0)
+		close(out->file); /* it has no name: a failure to close it can lose nothing */
+	free(out);
+	d->own = NULL;
 	return true;
 }
 
@@ -111,6 +132,7 @@ const struct deliver_ops deliver_stdout = {
 	.group = DELIVER_GROUP,
 	.intents = false,
 	.form = SPOOL_MBOXRD,
+	.joined = true,
 	.open = stdout_open,
 	.spool = stdout_spool,
 	.drop = stdout_drop,

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "file.h"
 
@@ -254,8 +255,13 @@ int spool_flush(struct spooler *pen, struct error *err)
 	return flush(pen, true, err);
 }
 
-void spool_cut(struct spooler *pen, uint64_t at)
+void spool_cut(struct spooler *pen, uint64_t at, uint64_t may_stay)
 {
+	int rc = 0;
+
+	if (spool_next(pen) - at >= may_stay)
+		rc = ftruncate(pen->fd, (off_t)at);
+	(void)rc; /* a failure does no harm: what is left is written over */
 	pen->ready = at > pen->at ? (size_t)(at - pen->at) : 0;
 	pen->at = at < pen->at ? at : pen->at;
 }

@@ -125,9 +125,10 @@ uint64_t spool_next(const struct spooler *pen);
 /* For joined spools: hands to the kernel what waits.  -1: it still waits; nothing is lost. */
 int spool_flush(struct spooler *pen, struct error *err);
 
-/* For joined spools: the next one shall begin at `at`, not behind spool_next; what stands there may
- * be written over. */
-void spool_cut(struct spooler *pen, uint64_t at);
+/* For joined spools: the next one shall begin at `at`, not behind spool_next.  What stands there is
+ * written over, or cut off at once where it is may_stay bytes or more. */
+void spool_cut(struct spooler *pen, uint64_t at, uint64_t may_stay);
+#define SPOOL_MAY_STAY (1u << 20) /* to write over that much is cheaper than to get room anew */
 
 void spooler_free(struct spooler *pen);
 
