@@ -84,8 +84,8 @@ int deliver_write(struct deliver *d, const char *text, size_t len, struct error 
 int deliver_end(struct deliver *d, struct error *err);
 void deliver_drop(struct deliver *d, struct spool *spool);
 
-/* How many messages a group may have here: most of its files are open at once, and some users have
- * few descriptors. */
+/* How many messages a group may have here: those of a Maildir are all open at once, and some users
+ * have few descriptors. */
 unsigned deliver_group(const struct deliver *d);
 
 /* A host name that fits file names and headers: letters, digits, ".", "-"; never empty. */

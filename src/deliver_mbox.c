@@ -212,8 +212,9 @@ static int mbox_prepare(struct deliver *d, struct spool *spools, size_t n, struc
 {
 	struct mbox *m = d->own;
 
-	if (spool_flush(&d->pen, err) == -1 || sync_stage(d, err) == -1 ||
-	    mboxlock_take(&m->lock, d->path, true, err) == -1 ||
+	if (spool_flush(&d->pen, err) == -1 || sync_stage(d, err) == -1)
+		return error_wrap(err, "in %s", d->state_dir);
+	if (mboxlock_take(&m->lock, d->path, true, err) == -1 ||
 	    lay_out(m, d->path, spools, n, err) == -1)
 		return error_wrap(err, "mbox");
 	return 0;
@@ -294,7 +295,8 @@ static void mbox_release(struct deliver *d, struct spool *spools, size_t n)
 			m->keep = spools[i].at + spools[i].size;
 		spools[i].fd = -1;
 	}
-	cut_stage(d, m->keep, all_safe ? SPOOL_MAY_STAY : 0); /* the disk may be full */
+	/* else the disk may be full, and what a sync has failed with must not be synced again */
+	cut_stage(d, m->keep, all_safe ? SPOOL_MAY_STAY : 0);
 }
 
 /* -- after a crash ------------------------------------------------------------------------ */

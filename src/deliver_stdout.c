@@ -68,7 +68,7 @@ static void stdout_drop(struct deliver *d, struct spool *spool)
 static int stdout_prepare(struct deliver *d, struct spool *spools, size_t n, struct error *err)
 {
 	(void)spools, (void)n;
-	return spool_flush(&d->pen, err);
+	return spool_flush(&d->pen, err) == -1 ? error_wrap(err, "in %s", d->state_dir) : 0;
 }
 
 /* As file_sync, but for what cannot be synced: pipes, terminals, /dev/null. */
@@ -111,9 +111,13 @@ static int stdout_publish(struct deliver *d, struct spool *spools, size_t n, str
 
 static void stdout_release(struct deliver *d, struct spool *spools, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	bool all_safe = true;
+
+	for (size_t i = 0; i < n; i++) {
+		all_safe = all_safe && spools[i].fate == SPOOL_SAFE;
 		spools[i].fd = -1;
-	spool_cut(&d->pen, 0, SPOOL_MAY_STAY);
+	}
+	spool_cut(&d->pen, 0, all_safe ? SPOOL_MAY_STAY : 0); /* the disk may be full */
 }
 
 static bool stdout_close(struct deliver *d)

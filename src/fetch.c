@@ -22,7 +22,6 @@
 
 #include "fetch.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -298,6 +297,10 @@ static int take_message(struct errand *e, uint32_t num, struct error *err)
 		deliver_drop(e->f->deliver, spool);
 	if (rc == -1)
 		return broke_off(e, num, err);
+	if (e->held > 0 && e->f->deliver->ops->joined && error_is_no_room(&why)) {
+		e->most = 1, order_again(&e->order, num); /* those before it wait for room, too */
+		return 0;
+	}
 	if (why.kind != ERR_NONE)
 		return delivery_failed(e, num, &why, err);
 	if (seen_recall(e->f->seen, spool, &since)) {
@@ -525,8 +528,7 @@ static int errand_run(struct errand *e, struct error *err)
 	int rc = take_stock(e, err);
 
 	while (rc == 0 && !e->over) {
-		rc = ask(e, err);
-		if (rc == -1)
+		if ((rc = ask(e, err)) == -1)
 			break;
 		if (group_is_ripe(e))
 			rc = commit_group(e, err);
@@ -578,9 +580,8 @@ int fetch_run(const struct fetch *f, struct error *err)
 	struct errand e = {.f = f, .most = deliver_group(f->deliver),
 	                   .received = f->tally->bytes};
 	struct error late;
-	int rc;
+	int rc = errand_run(&e, err);
 
-	rc = errand_run(&e, err);
 	f->tally->kept += rc == 0 ? order_rest(&e.order) : 0;
 	if (rc == -1) {
 		f->tally->unsafe |= e.asked > 0;

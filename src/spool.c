@@ -7,10 +7,11 @@
  * header is here (the From_ line names the sender), so it is made when the text must move on or
  * ends, and the text is moved up to it.
  *
- * Writing is by offset.  Where spools stand one behind the other in one file (the mbox's stage) the
- * end of one waits for the next, so that small messages cost few writes.  A message that is given
- * up just leaves bytes which are written over.  Nothing here syncs or closes; a failed write leaves
- * what it should have written in the pen, and the spool to be dropped.
+ * Writing is by offset.  Where spools stand one behind the other in one file (joined: for an mbox,
+ * for standard output) the end of one waits for the next, so that small messages cost few writes.
+ * A message that is given up just leaves bytes which are written over.  Nothing here syncs or
+ * closes; a failed write leaves what it should have written in the pen, and the spool to be
+ * dropped.
  */
 #include "config.h"
 
@@ -258,12 +259,13 @@ int spool_flush(struct spooler *pen, struct error *err)
 void spool_cut(struct spooler *pen, uint64_t at, uint64_t may_stay)
 {
 	int rc = 0;
+	bool cut = spool_next(pen) - at >= may_stay;
 
-	if (spool_next(pen) - at >= may_stay)
-		rc = ftruncate(pen->fd, (off_t)at);
-	(void)rc; /* a failure does no harm: what is left is written over */
 	pen->ready = at > pen->at ? (size_t)(at - pen->at) : 0;
 	pen->at = at < pen->at ? at : pen->at;
+	if (cut)
+		rc = ftruncate(pen->fd, (off_t)pen->at);
+	(void)rc; /* a failure does no harm: what is left is written over */
 }
 
 void spool_token(struct spooler *pen, const char *run, char token[SPOOL_TOKEN + 1])

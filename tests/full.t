@@ -114,6 +114,26 @@ if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=600k none "$work/small" 2>/dev/n
 	same "mbox, hardly room: the status, and what is said" "$? $(cat "$work/err")" "0 "
 	same "mbox, hardly room: all are there" "$(messages mbox "$work/small/mbox")" 60
 	stop_pop3d
+	# Where the spool file hardly has room, those are not blamed who would fit.
+	while read -r option count size room; do
+		script=$work/few
+		printf 'capa PIPELINING\ncapa UIDL\ncapa USER\nmessages %s %s\n' "$count" "$size" \
+			> "$script"
+		mount -o remount,size=20m "$work/small"
+		rm -rf "$work/small"/*
+		prepare "$([ "$option" = stdout ] && echo stdout = yes || echo "$option = $work/box")"
+		mount -o remount,size="$room" "$work/small"
+		run >"$work/out" 2>"$work/err" </dev/null
+		same "$option, hardly room to spool: the status, and what is said" \
+			"$? $(cat "$work/err")" "0 "
+		[ "$option" = stdout ] || cat "$work/box" > "$work/out"
+		same "$option, hardly room to spool: all, once" "$(messages mbox "$work/out")" "$count"
+		stop_pop3d
+	done <<-END
+		mbox 100 3000 60k
+		stdout 100 3000 60k
+		stdout 75 600 40k
+	END
 else
 	echo "# not root, or no tmpfs: only the limit on files was tried"
 fi
