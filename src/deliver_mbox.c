@@ -35,7 +35,6 @@
 struct mbox {
 	int stage;           /* -1 until the first message */
 	bool named;          /* the stage's name is durable */
-	uint64_t last;       /* where in the stage the latest spool begins */
 	uint64_t keep;       /* below it the stage belongs to deliveries that are UNSURE */
 	struct mboxlock lock;
 	uint64_t base;       /* the mbox's size before the group */
@@ -78,7 +77,6 @@ static int open_stage(struct deliver *d, struct error *err)
 	if (m->stage == -1)
 		rc = error_sys(err, error_kind_of(errno), "cannot create %s", path);
 	free(path);
-	spool_cut(&d->pen, 0, UINT64_MAX);
 	return rc;
 }
 
@@ -98,14 +96,6 @@ static int sync_stage(struct deliver *d, struct error *err)
 	close(dir);
 	m->named = rc == 0;
 	return rc;
-}
-
-/* The next message begins at `at`. */
-static void cut_stage(struct deliver *d, uint64_t at, uint64_t may_stay)
-{
-	const struct mbox *m = d->own;
-
-	spool_cut(&d->pen, at > m->keep ? at : m->keep, may_stay);
 }
 
 /* All that earlier runs left is settled when a run opens its mbox, so none of their stages is
@@ -177,17 +167,13 @@ static int mbox_spool(struct deliver *d, struct spool *spool, struct error *err)
 	if (m->stage == -1 && open_stage(d, err) == -1)
 		return -1;
 	spool->fd = m->stage;
-	spool->at = m->last = spool_next(&d->pen);
+	spool->at = spool_next(&d->pen);
 	return 0;
 }
 
 static void mbox_drop(struct deliver *d, struct spool *spool)
 {
-	struct mbox *m = d->own;
-
-	if (spool->fd >= 0 && spool->at == m->last)
-		cut_stage(d, spool->at, 0); /* others may need its room */
-	spool->fd = -1;
+	spool_drop(&d->pen, spool);
 }
 
 /* -- a group ------------------------------------------------------------------------------ */
@@ -285,18 +271,13 @@ static int mbox_publish(struct deliver *d, struct spool *spools, size_t n, struc
 static void mbox_release(struct deliver *d, struct spool *spools, size_t n)
 {
 	struct mbox *m = d->own;
-	bool all_safe = true;
 
 	if (!mboxlock_release(&m->lock))
 		m->litter = true;
-	for (size_t i = 0; i < n; i++) {
-		all_safe = all_safe && spools[i].fate == SPOOL_SAFE;
+	for (size_t i = 0; i < n; i++)
 		if (spools[i].fate == SPOOL_UNSURE)
 			m->keep = spools[i].at + spools[i].size;
-		spools[i].fd = -1;
-	}
-	/* else the disk may be full, and what a sync has failed with must not be synced again */
-	cut_stage(d, m->keep, all_safe ? SPOOL_MAY_STAY : 0);
+	spool_release(&d->pen, spools, n, m->keep);
 }
 
 /* -- after a crash ------------------------------------------------------------------------ */

@@ -22,8 +22,7 @@
 #include "file.h"
 
 struct output {
-	int file;      /* the spools'; -1 until the first message */
-	uint64_t last; /* where in it the latest begins */
+	int file; /* the spools'; -1 until the first message */
 };
 
 static const char output_name[] = "standard output";
@@ -51,17 +50,13 @@ static int stdout_spool(struct deliver *d, struct spool *spool, struct error *er
 	if (out->file == -1 && (out->file = file_temp(d->state_dir, err)) == -1)
 		return -1;
 	spool->fd = out->file;
-	spool->at = out->last = spool_next(&d->pen);
+	spool->at = spool_next(&d->pen);
 	return 0;
 }
 
 static void stdout_drop(struct deliver *d, struct spool *spool)
 {
-	const struct output *out = d->own;
-
-	if (spool->fd >= 0 && spool->at == out->last)
-		spool_cut(&d->pen, spool->at, 0);
-	spool->fd = -1;
+	spool_drop(&d->pen, spool);
 }
 
 /* The spool file need not survive a crash: nothing would find it. */
@@ -111,13 +106,7 @@ static int stdout_publish(struct deliver *d, struct spool *spools, size_t n, str
 
 static void stdout_release(struct deliver *d, struct spool *spools, size_t n)
 {
-	bool all_safe = true;
-
-	for (size_t i = 0; i < n; i++) {
-		all_safe = all_safe && spools[i].fate == SPOOL_SAFE;
-		spools[i].fd = -1;
-	}
-	spool_cut(&d->pen, 0, all_safe ? SPOOL_MAY_STAY : 0); /* the disk may be full */
+	spool_release(&d->pen, spools, n, 0);
 }
 
 static bool stdout_close(struct deliver *d)

@@ -31,6 +31,7 @@
 #define TAIL 16             /* a held "From", a LF, an empty line */
 #define SLICE (BLOCK / 4)   /* quoting can add a fifth: it fits behind a block that is not full */
 #define WRITE_BACK (4u << 20) /* bytes after which the disk may begin with them */
+#define MAY_STAY (1u << 20) /* to write over that much is cheaper than to get room anew */
 
 static const char file_name[] = "the spool file"; /* it has no name the user could look for */
 
@@ -256,16 +257,36 @@ int spool_flush(struct spooler *pen, struct error *err)
 	return flush(pen, true, err);
 }
 
-void spool_cut(struct spooler *pen, uint64_t at, uint64_t may_stay)
+/* The next spool shall begin at `at`.  What stands there is written over, or cut off at once where
+ * it is may_stay bytes or more. */
+static void cut(struct spooler *pen, uint64_t at, uint64_t may_stay)
 {
 	int rc = 0;
-	bool cut = spool_next(pen) - at >= may_stay;
+	bool now = spool_next(pen) - at >= may_stay;
 
 	pen->ready = at > pen->at ? (size_t)(at - pen->at) : 0;
 	pen->at = at < pen->at ? at : pen->at;
-	if (cut)
+	if (now)
 		rc = ftruncate(pen->fd, (off_t)pen->at);
 	(void)rc; /* a failure does no harm: what is left is written over */
+}
+
+void spool_drop(struct spooler *pen, struct spool *spool)
+{
+	if (spool->fd >= 0 && spool->at + spool->size == spool_next(pen))
+		cut(pen, spool->at, 0);
+	spool->fd = -1;
+}
+
+void spool_release(struct spooler *pen, struct spool *spools, size_t n, uint64_t keep)
+{
+	bool all_safe = true;
+
+	for (size_t i = 0; i < n; i++) {
+		all_safe = all_safe && spools[i].fate == SPOOL_SAFE;
+		spools[i].fd = -1;
+	}
+	cut(pen, keep, all_safe ? MAY_STAY : 0);
 }
 
 void spool_token(struct spooler *pen, const char *run, char token[SPOOL_TOKEN + 1])

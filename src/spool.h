@@ -125,10 +125,14 @@ uint64_t spool_next(const struct spooler *pen);
 /* For joined spools: hands to the kernel what waits.  -1: it still waits; nothing is lost. */
 int spool_flush(struct spooler *pen, struct error *err);
 
-/* For joined spools: the next one shall begin at `at`, not behind spool_next.  What stands there is
- * written over, or cut off at once where it is may_stay bytes or more. */
-void spool_cut(struct spooler *pen, uint64_t at, uint64_t may_stay);
-#define SPOOL_MAY_STAY (1u << 20) /* to write over that much is cheaper than to get room anew */
+/* For joined spools, what a destination's drop does: if it is the latest, the next one begins where
+ * it began, and its room on the disk is given back, for others may need it; else a hole is left. */
+void spool_drop(struct spooler *pen, struct spool *spool);
+
+/* For joined spools, what a destination's release does: the next one begins at keep, over what
+ * stands there.  Unless all are SAFE the room of that is given back first: the disk may be full,
+ * and what a sync has failed with must not be synced again. */
+void spool_release(struct spooler *pen, struct spool *spools, size_t n, uint64_t keep);
 
 void spooler_free(struct spooler *pen);
 

@@ -37,7 +37,7 @@ static void put_before(struct spooler *pen, const struct spool_style *style, str
 	spool_begin(pen, style, &none);
 	CHECK(spool_write(pen, text, sizeof text - len, &err) == 0);
 	spool_abandon(pen);
-	spool_cut(pen, none.at, 0);
+	spool_drop(pen, &none);
 	spool->at = none.at;
 }
 

@@ -207,14 +207,16 @@ static void test_joined(void)
 		if (i == 1)
 			EQUAL(lseek(fd, 0, SEEK_END), 0, "two small ones wait for more");
 		add_joined(&given_up, fd, 'x', sizes[N - 1 - i], &err); /* small or large */
-		spool_cut(&pen, given_up.at, i % 2 ? 0 : UINT64_MAX);
+		spool_drop(&pen, &given_up);
 	}
 	OK(behind, "each begins where the one before ends, or where one was given up");
 	EQUAL(spool_flush(&pen, &err), 0, "written");
 	for (int i = 0; i < N; i++)
 		good = good && stands(&spools[i], (char)('a' + i), sizes[i]);
 	OK(good, "all are there");
-	spool_cut(&pen, 0, SPOOL_MAY_STAY);
+	for (int i = 0; i < N; i++)
+		spools[i].fate = SPOOL_SAFE;
+	spool_release(&pen, spools, N, 0);
 	add_joined(&spools[0], fd, 'z', 10, &err);
 	EQUAL(spool_flush(&pen, &err), 0, "over what was there");
 	OK(spools[0].at == 0 && stands(&spools[0], 'z', 10), "it begins anew");
