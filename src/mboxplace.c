@@ -18,7 +18,6 @@
 #include "mboxplace.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -101,10 +100,11 @@ int mboxplace_begin(struct mboxplace *p, int mbox, const char *path, uint64_t *b
 void mboxplace_write(struct mboxplace *p, struct spool *spool)
 {
 	const uint64_t numbers[] = {p->ino, p->start, p->at, spool->size, spool->at, spool->sum};
+	enum { N = sizeof numbers / sizeof *numbers };
 	char *to = spool->place;
 
-	_Static_assert(sizeof numbers / 8 * (NUMBER_DIGITS + 1) < sizeof spool->place, "fits");
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+	_Static_assert(N * (NUMBER_DIGITS + 1) <= sizeof spool->place, "they fit, with a : each");
+	for (size_t i = 0; i < N; i++) {
 		to = number_put(to, numbers[i]);
 		*to++ = ':';
 	}

@@ -14,7 +14,6 @@
 
 #include "pop3.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

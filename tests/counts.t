@@ -102,7 +102,7 @@ if can_strace; then
 	at_most "syncs" "$(calls '^f(data)?sync$')" 100 # 23, of 2 groups
 	fetch "stdout = yes" > "$work/out"
 	same "and to standard output" "$(grep -c '^From ' "$work/out")" $count
-	at_most "system calls a message" $(($(calls '^total$') / count)) 4 # 2
+	at_most "system calls a message" $(($(calls '^total$') / count)) 4 # 1
 	stop_load
 	start_load -n 50 -s 3000
 	ok "50 messages to an MDA" fetch "mda = /bin/true"
