@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for this many intents is made at first: a group's. */
+/* Room for this many intents is made at first; it doubles. */
 #define FIRST_ROOM 64
 
 struct intents_block {
