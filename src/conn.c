@@ -439,7 +439,7 @@ int conn_line(struct conn *conn, const char **line, size_t *len, struct error *e
 	}
 }
 
-int conn_data(struct conn *conn, size_t least, char **data, size_t *len, struct error *err)
+int conn_data(struct conn *conn, size_t least, const char **data, size_t *len, struct error *err)
 {
 	if (least > CONN_IN_SIZE / 2)
 		return error_set(err, ERR_BUG, "more bytes are wanted than the buffer holds");

@@ -76,10 +76,9 @@ bool conn_is_echo(const struct conn *conn, const char *bytes, size_t len);
 /* One line without its line end (CRLF or LF); valid until the next call.  Waits as needed. */
 int conn_line(struct conn *conn, const char **line, size_t *len, struct error *err);
 
-/* At least `least` bytes (at most CONN_IN_SIZE / 2) as a writable span of the input buffer; gives
- * all that is there.  Waits as needed; valid until the next call.  The end of the
- * connection is ERR_TEMP. */
-int conn_data(struct conn *conn, size_t least, char **data, size_t *len, struct error *err);
+/* At least `least` bytes (at most CONN_IN_SIZE / 2); gives all that is there.  Waits as needed;
+ * valid until the next call.  The end of the connection is ERR_TEMP. */
+int conn_data(struct conn *conn, size_t least, const char **data, size_t *len, struct error *err);
 
 /* Says that the first n bytes of it are dealt with. */
 void conn_take(struct conn *conn, size_t n);

@@ -29,9 +29,14 @@ int deliver_begin(struct deliver *d, struct spool *spool, struct error *err)
 	return 0;
 }
 
-int deliver_write(struct deliver *d, const char *text, size_t len, struct error *err)
+char *deliver_room(const struct deliver *d, size_t *room)
 {
-	return spool_write(&d->pen, text, len, err);
+	return spool_room(&d->pen, room);
+}
+
+int deliver_took(struct deliver *d, size_t len, struct error *err)
+{
+	return spool_took(&d->pen, len, err);
 }
 
 int deliver_end(struct deliver *d, struct error *err)

@@ -77,10 +77,12 @@ struct deliver_ops {
 
 extern const struct deliver_ops deliver_maildir, deliver_mbox, deliver_mda, deliver_stdout;
 
-/* Spools one message: begin, deliver_write with its text, end.  They count on d->pen and set
- * the token, so that destinations need not.  After a failure, or instead of end: deliver_drop. */
+/* Spools one message: begin, its text bit by bit to where deliver_room says, deliver_took after
+ * each, end.  They count on d->pen (spool_room, spool_took) and set the token, so that destinations
+ * need not.  After a failure, or instead of end: deliver_drop. */
 int deliver_begin(struct deliver *d, struct spool *spool, struct error *err);
-int deliver_write(struct deliver *d, const char *text, size_t len, struct error *err);
+char *deliver_room(const struct deliver *d, size_t *room);
+int deliver_took(struct deliver *d, size_t len, struct error *err);
 int deliver_end(struct deliver *d, struct error *err);
 void deliver_drop(struct deliver *d, struct spool *spool);
 

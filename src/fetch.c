@@ -45,8 +45,7 @@ struct errand {
 	struct listing listing;
 	struct order order;     /* which message is asked for next */
 	struct deliver sieve;   /* where headers go that the filter is to judge */
-	unsigned in_row;        /* deliveries that failed since the last one that went well */
-	unsigned sifts_in_row;  /* the same of the filter */
+	unsigned in_row, sifts_in_row; /* deliveries, runs of the filter failed since one went well */
 	unsigned asked;         /* RETRs and TOPs that are not answered */
 	struct numbers due;     /* delivered: DELE may be sent */
 	struct numbers deleted; /* DELE was answered with +OK */
@@ -55,8 +54,8 @@ struct errand {
 	                         * room for several, for one by one some may fit */
 	uint64_t bytes, since;  /* their weight; when the first came, clock_ms */
 	bool quitting, over;    /* QUIT is sent, is answered */
-	uint64_t received;      /* octets so far, for progress */
-	uint64_t shown;         /* when progress was sent, clock_ms */
+	uint64_t received, shown; /* octets so far; when progress was sent, clock_ms */
+	char waste[4096];       /* for text that nothing can be done with */
 };
 
 /* -- words to the supervisor -------------------------------------------------------------- */
@@ -204,13 +203,15 @@ static int ask(struct errand *e, struct error *err)
 static int spool_body(struct errand *e, struct deliver *d, struct spool *spool, struct error *why,
                       struct error *err)
 {
-	const char *text;
-	size_t len;
-	int rc, here = deliver_begin(d, spool, why);
+	int rc = 1, here = deliver_begin(d, spool, why);
 
-	while ((rc = pop3_body(e->f->pop3, &text, &len, err)) == 1) {
-		if (here == 0)
-			here = deliver_write(d, text, len, why);
+	while (rc == 1) {
+		size_t len = 0, room = sizeof e->waste;
+		char *to = here == 0 ? deliver_room(d, &room) : e->waste;
+
+		rc = pop3_body(e->f->pop3, to, room, &len, err);
+		if (here == 0 && rc == 1)
+			here = deliver_took(d, len, why);
 		e->received += len;
 		tell_progress(e);
 	}
@@ -370,9 +371,8 @@ static int take_farewell(struct errand *e, const struct pop3_reply *reply, struc
 		const struct message *message = listing_message(&e->listing, e->deleted.num[i]);
 
 		e->f->tally->deleted++;
-		if (listing_is_unread(message))
-			continue; /* what the journal has of its UID is another one */
-		if (seen_gone(e->f->seen, listing_uid(&e->listing, message), message->octets,
+		if (!listing_is_unread(message) && /* else what the journal has of its UID is another */
+		    seen_gone(e->f->seen, listing_uid(&e->listing, message), message->octets,
 		              message->entry, err) == -1)
 			return -1;
 	}

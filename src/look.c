@@ -304,7 +304,7 @@ static int take_head(struct sight *s, struct str *head, bool *any_came, struct e
 {
 	struct pop3 *pop3 = s->l->pop3;
 	struct pop3_reply reply;
-	const char *text;
+	char text[4096];
 	size_t len;
 	int rc;
 
@@ -316,7 +316,7 @@ static int take_head(struct sight *s, struct str *head, bool *any_came, struct e
 		return 0;
 	}
 	*any_came = s->top = true;
-	while ((rc = pop3_body(pop3, &text, &len, err)) == 1) {
+	while ((rc = pop3_body(pop3, text, sizeof text, &len, err)) == 1) {
 		size_t room = MAX_HEAD - head->len;
 
 		str_add(head, text, len < room ? len : room);

@@ -476,7 +476,6 @@ int pop3_reply(struct pop3 *p, struct pop3_reply *reply, struct error *err)
 		p->in_body = true;
 		p->body_octets = sent.octets;
 		p->undot = (struct wire_undot){0};
-		p->handed = 0;
 		conn_expect(p->conn, "receiving a message");
 	} else {
 		p->octets -= sent.octets;
@@ -495,21 +494,16 @@ static bool goes_on(const struct pop3 *p, const char *rest, size_t len)
 	                   p->held == 0);
 }
 
-/* What was handed out is taken from the connection only at the next call, so that the caller may
- * look at it in place. */
-int pop3_body(struct pop3 *p, const char **text, size_t *len, struct error *err)
+int pop3_body(struct pop3 *p, char *to, size_t room, size_t *len, struct error *err)
 {
 	size_t have, used, left = 0;
+	const char *data;
 	bool end;
-	char *data;
 
-	conn_take(p->conn, p->handed);
-	p->handed = 0;
 	while (p->in_body) {
 		if (conn_data(p->conn, left + 1, &data, &have, err) == -1)
 			return -1;
-		*len = wire_undot(&p->undot, data, have, &used, &end);
-		*text = data;
+		*len = wire_undot(&p->undot, data, have < room ? have : room, to, &used, &end);
 		left = have - used;
 		if (end && goes_on(p, data + used, left)) {
 			p->ahead = p->pipelining;
@@ -520,11 +514,9 @@ int pop3_body(struct pop3 *p, const char **text, size_t *len, struct error *err)
 			p->in_body = false;
 			p->octets -= p->body_octets;
 		}
-		if (*len > 0) {
-			p->handed = used;
-			return 1;
-		}
 		conn_take(p->conn, used);
+		if (*len > 0)
+			return 1;
 	}
 	return 0;
 }

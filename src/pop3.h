@@ -23,6 +23,7 @@
  * server must store of ours (about 100 kB), the second what a stop throws away. */
 #define POP3_MAX_QUEUE 8192
 #define POP3_MAX_OCTETS (16u << 20)
+#define POP3_MIN_ROOM 4 /* bytes for text: with less, nobody could tell what a dot means */
 
 enum pop3_verb {
 	POP3_CAPA,
@@ -58,7 +59,6 @@ struct pop3 {
 	bool in_body;         /* a body is to be read before the next answer */
 	uint64_t body_octets; /* what it weighs by LIST */
 	struct wire_undot undot;
-	size_t handed;        /* bytes of the input that the caller still looks at */
 };
 
 struct pop3_reply {
@@ -102,8 +102,9 @@ int pop3_send(struct pop3 *pop3, enum pop3_verb verb, uint32_t num, uint64_t oct
 /* Takes one answer.  -ERR is an answer (ok = false), not an error. */
 int pop3_reply(struct pop3 *pop3, struct pop3_reply *reply, struct error *err);
 
-/* A span of the body's text (LF lines; valid until the next call): 1, 0 at its end, -1. */
-int pop3_body(struct pop3 *pop3, const char **text, size_t *len, struct error *err);
+/* Some of the body's text (LF lines) into `to`, of room bytes, POP3_MIN_ROOM at least: 1 with its
+ * length, 0 at its end, -1. */
+int pop3_body(struct pop3 *pop3, char *to, size_t room, size_t *len, struct error *err);
 
 /* Frees; does not touch the connection.  A zeroed pop3 is fine. */
 void pop3_free(struct pop3 *pop3);

@@ -3,9 +3,10 @@
  * spool.c - writes a message that comes in pieces into its spool file.
  *
  * The pen's buffer holds what is ready to be written, then room for what is put before a message,
- * then its text, and a few bytes more for what closes it.  The front can only be made once the
- * header is here (the From_ line names the sender), so it is made when the text must move on or
- * ends, and the text is moved up to it.
+ * then its text, and a few bytes more for what closes it.  Text comes in at its end; what is to be
+ * quoted comes into a slice of its own behind all that, and is quoted to the end.  The front can
+ * only be made once the header is here (the From_ line names the sender), so it is made when the
+ * text must move on or ends, and the text is moved up to it.
  *
  * Writing is by offset.  Where spools stand one behind the other in one file (joined: for an mbox,
  * for standard output) the end of one waits for the next, so that small messages cost few writes.
@@ -28,8 +29,10 @@
 #define FRONT 1792          /* From_ line and our headers; each part is bounded below */
 #define BLOCK 65536         /* a file is written in multiples of it, from multiples of it */
 #define TEXT (2 * BLOCK)    /* what gathers before it is written */
+#define ROOM (FRONT + TEXT + SPOOL_MIN_ROOM)
 #define TAIL 16             /* a held "From", a LF, an empty line */
-#define SLICE (BLOCK / 4)   /* quoting can add a fifth: it fits behind a block that is not full */
+#define SLICE (BLOCK / 4)   /* what comes in at a time is still in the cache when it is looked at
+                             * again; quoting can add a fifth: it fits behind a part of a block */
 #define WRITE_BACK (4u << 20) /* bytes after which the disk may begin with them */
 #define MAY_STAY (1u << 20) /* to write over that much is cheaper than to get room anew */
 
@@ -173,7 +176,7 @@ static int flush(struct spooler *pen, bool end, struct error *err)
 void spool_begin(struct spooler *pen, const struct spool_style *style, struct spool *spool)
 {
 	if (pen->buf == NULL)
-		pen->buf = xmalloc(FRONT + TEXT + TAIL);
+		pen->buf = xmalloc(ROOM + TAIL + SLICE);
 	if (!style->joined) {
 		pen->at = spool->at;
 		pen->ready = 0;
@@ -192,31 +195,35 @@ void spool_begin(struct spooler *pen, const struct spool_style *style, struct sp
 	spool->fate = SPOOL_HELD;
 }
 
-int spool_write(struct spooler *pen, const char *text, size_t len, struct error *err)
+static bool quotes(const struct spooler *pen)
 {
-	bool quoting = pen->style->form == SPOOL_MBOXRD;
+	return pen->style->form == SPOOL_MBOXRD;
+}
 
+char *spool_room(const struct spooler *pen, size_t *room)
+{
+	size_t left = ROOM - pen->len;
+
+	*room = quotes(pen) || left > SLICE ? SLICE : left;
+	return pen->buf + (quotes(pen) ? ROOM + TAIL : pen->len);
+}
+
+int spool_took(struct spooler *pen, size_t len, struct error *err)
+{
+	size_t room, least = quotes(pen) ? WIRE_MBOXRD_ROOM(SLICE) : SPOOL_MIN_ROOM;
+	const char *text = spool_room(pen, &room);
+
+	if (len == 0)
+		return 0;
 	mark_add(&pen->mark, text, len);
-	while (len > 0) {
-		size_t room = FRONT + TEXT - pen->len, n = quoting ? SLICE : room;
-		char *to = pen->buf + pen->len;
-
-		n = len < n ? len : n;
-		if (room == 0 || (quoting && WIRE_MBOXRD_ROOM(n) > room)) {
-			make_ready(pen);
-			if (flush(pen, false, err) == -1)
-				return -1;
-			continue;
-		}
-		if (quoting)
-			pen->len += wire_mboxrd(&pen->quote, text, n, to);
-		else
-			pen->len += (size_t)((char *)mempcpy(to, text, n) - to);
-		pen->mid_line = text[n - 1] != '\n';
-		text += n;
-		len -= n;
-	}
-	return 0;
+	pen->mid_line = text[len - 1] != '\n';
+	if (quotes(pen))
+		len = wire_mboxrd(&pen->quote, text, len, pen->buf + pen->len);
+	pen->len += len;
+	if (ROOM - pen->len >= least)
+		return 0;
+	make_ready(pen);
+	return flush(pen, false, err);
 }
 
 int spool_end(struct spooler *pen, struct error *err)

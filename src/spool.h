@@ -7,9 +7,9 @@
  * file nobody looks at.  Where the file is, and in which form the text stands in it, is the
  * destination's choice (deliver.h); the writing is the same for all and is here.
  *
- * A small message costs one write(2), or, where many stand in one file, a part of one: text gathers
- * in the spooler's buffer, and what goes in front of it (From_ line, Received: header), which needs
- * the sender from the header, is made when the text moves on.
+ * A small message costs one write(2), or, where many stand in one file, a part of one: text comes
+ * straight into the spooler's buffer and gathers there, and what goes in front of it (From_ line,
+ * Received: header), which needs the sender from the header, is made when the text moves on.
  */
 #ifndef SPOOL_H
 #define SPOOL_H
@@ -22,6 +22,7 @@
 
 #define SPOOL_TOKEN 24 /* hexadecimal digits: 96 random bits, 48 of the run and 48 of its own */
 #define SPOOL_CHANCES 10 /* for so many tokens random bits are drawn at a time */
+#define SPOOL_MIN_ROOM 256 /* bytes */
 
 enum spool_form {
 	SPOOL_PLAIN, /* LF lines */
@@ -88,7 +89,7 @@ struct spooler {
 	const struct spool_style *style; /* foreign */
 	struct spool *spool;             /* foreign: the one being written; NULL between messages */
 	int fd;                          /* foreign: its file */
-	char *buf;                       /* gathers text; kept from message to message */
+	char *buf;                       /* where text comes in and gathers; kept for all messages */
 	uint64_t at;                     /* where in the file the buffer will be written */
 	size_t ready, len;               /* bytes to be written as they are; all that it holds */
 	bool begun;                      /* the front is made */
@@ -108,9 +109,12 @@ struct spooler {
  * which is 128 KiB at most then; else in style->scratch. */
 void spool_begin(struct spooler *pen, const struct spool_style *style, struct spool *spool);
 
-/* Adds text (LF lines, as from wire_undot).  -1: the file could not be written; the caller drops
+/* Where text (LF lines) is to be put, and how much of it: at least SPOOL_MIN_ROOM bytes. */
+char *spool_room(const struct spooler *pen, size_t *room);
+
+/* Says that len bytes of text were put there.  -1: the file could not be written; the caller drops
  * the spool. */
-int spool_write(struct spooler *pen, const char *text, size_t len, struct error *err);
+int spool_took(struct spooler *pen, size_t len, struct error *err);
 
 /* Ends it: a missing last LF is added, all is handed to the kernel, unless spools are joined; sets
  * spool->size, ->sender, ->mark and ->sum.  Nothing is synced. */

@@ -7,15 +7,19 @@
  * every number has a maximum.  They cannot fail but by saying "no"; what "no" means for the
  * session is decided above (pop3.c, listing.c).
  *
- * Two functions are on the way of every byte of mail, wire_undot and wire_mboxrd.  They look for
- * line ends with memchr and move whole lines, and they carry their state over any cut of the
- * input, so that no way the network splits a message can change it.
+ * Two functions are on the way of every byte of mail, wire_undot and wire_mboxrd.  They look at
+ * many bytes at a time, and they carry their state over any cut of the input, so that no way the
+ * network splits a message can change it.
  */
 #include "config.h"
 
 #include "wire.h"
 
 #include <string.h>
+#if defined __SSE2__ && !defined WIRE_PLAIN
+#define BY_STRIDES
+#include <emmintrin.h>
+#endif
 
 #include "base.h"
 
@@ -284,49 +288,108 @@ static enum dot judge_dot(const char *line, size_t len, size_t *size)
 	return line[1 + cr] == '\n' ? DOT_FINAL : DOT_STUFFED;
 }
 
-/* Moves a stretch of text down to where it belongs; most calls move a whole line. */
-static size_t move_text(char *buf, size_t to, size_t from, size_t len)
+#ifdef BY_STRIDES
+
+#define STRIDE 32 /* bytes that are looked at together */
+
+/* The line ends within the next STRIDE bytes, as bits. */
+static uint32_t line_ends(const char *in)
 {
-	if (to != from && len > 0)
-		memmove(buf + to, buf + from, len);
-	return to + len;
+	const __m128i lf = _mm_set1_epi8('\n'), *block = (const __m128i *)(const void *)in;
+	int low = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(block), lf));
+	int high = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(block + 1), lf));
+
+	return (uint32_t)low | (uint32_t)high << 16;
 }
 
-size_t wire_undot(struct wire_undot *state, char *buf, size_t len, size_t *used, bool *end)
+/* The bulk of a body, stride after stride wherever lines begin, so that no line has to wait for the
+ * end of the one before: each stride is copied as it is, and what stands behind a line end once
+ * more, to where it belongs.  Stops in front of a line that begins with a dot, in front of a CR
+ * whose LF may come, and where less than two strides are left.  Returns how much of in is used;
+ * *out moves on. */
+static size_t undot_strides(const char *in, size_t len, char **out)
 {
-	size_t in = 0, out = 0, size;
+	const char *at = in;
+	char *to = *out;
+
+	for (; len - (size_t)(at - in) >= 2 * STRIDE; at += STRIDE) {
+		uint32_t ends = line_ends(at);
+		const char *from = at;
+
+		memcpy(to, from, STRIDE);
+		for (; ends != 0; ends &= ends - 1) {
+			const char *lf = at + __builtin_ctz(ends);
+
+			to += lf - from - (lf > in && lf[-1] == '\r');
+			*to++ = '\n';
+			from = lf + 1;
+			if (*from == '.') {
+				*out = to;
+				return (size_t)(from - in);
+			}
+			memcpy(to, from, STRIDE);
+		}
+		to += at + STRIDE - from;
+	}
+	if (at > in && at[-1] == '\r')
+		at--, to--;
+	*out = to;
+	return (size_t)(at - in);
+}
+
+#else
+
+static size_t undot_strides(const char *in, size_t len, char **out)
+{
+	(void)in, (void)len, (void)out;
+	return 0;
+}
+
+#endif
+
+/* One line, or what is there of it.  A last CR without its LF stays unused: the next byte tells
+ * what it is.  Returns how much of in is used; *out moves on. */
+static size_t undot_line(const char *in, size_t len, char **out)
+{
+	const char *lf = memchr(in, '\n', len);
+	size_t line = lf != NULL ? (size_t)(lf - in) : len;
+	size_t text = line - (line > 0 && in[line - 1] == '\r');
+
+	memcpy(*out, in, text);
+	*out += text;
+	if (lf == NULL)
+		return text;
+	*(*out)++ = '\n';
+	return line + 1;
+}
+
+size_t wire_undot(struct wire_undot *state, const char *in, size_t len, char *out, size_t *used,
+                  bool *end)
+{
+	size_t at = 0, size, n;
+	char *to = out;
 
 	*end = false;
-	while (in < len) {
-		if (!state->mid_line && buf[in] == '.') {
-			enum dot dot = judge_dot(buf + in, len - in, &size);
+	while (at < len) {
+		bool dot = !state->mid_line && in[at] == '.';
+		enum dot kind = dot ? judge_dot(in + at, len - at, &size) : DOT_STUFFED;
 
-			if (dot == DOT_OPEN)
-				break;
-			if (dot == DOT_FINAL) {
-				in += size;
-				*end = true;
-				break;
-			}
-			in++;
-		}
-		const char *lf = memchr(buf + in, '\n', len - in);
-		size_t line = lf != NULL ? (size_t)(lf - (buf + in)) : len - in;
-		bool cr = line > 0 && buf[in + line - 1] == '\r';
-
-		/* A last CR without its LF stays unused: the next byte tells what it is. */
-		out = move_text(buf, out, in, line - cr);
-		if (lf == NULL) {
-			state->mid_line |= line - cr > 0;
-			in += line - cr;
+		if (kind == DOT_OPEN)
+			break;
+		if (kind == DOT_FINAL) {
+			at += size;
+			*end = true;
 			break;
 		}
-		buf[out++] = '\n';
-		in += line + 1;
-		state->mid_line = false;
+		at += dot;
+		n = undot_strides(in + at, len - at, &to);
+		if (n == 0 && (n = undot_line(in + at, len - at, &to)) == 0)
+			break;
+		at += n;
+		state->mid_line = in[at - 1] != '\n';
 	}
-	*used = in;
-	return out;
+	*used = at;
+	return (size_t)(to - out);
 }
 
 /* -- what destinations need from the text ------------------------------------------------- */

@@ -118,17 +118,19 @@ struct wire_undot {
 	bool mid_line; /* the last byte handed out was not a line end */
 };
 
-/* Turns a chunk of a multi-line reply into the text it stands for, in place: removes the dot of
- * stuffed lines, turns CRLF into LF, keeps bare CR, NUL and 8-bit as they are, and stops at the
- * final dot (".CRLF" or ".LF" at the start of a line; RFC 1939 section 3).
+/* Turns a chunk of a multi-line reply into the text it stands for: removes the dot of stuffed
+ * lines, turns CRLF into LF, keeps bare CR, NUL and 8-bit as they are, and stops at the final dot
+ * (".CRLF" or ".LF" at the start of a line; RFC 1939 section 3).
  *
- * buf, len: the bytes at hand.  Returns how many bytes of text now stand at buf.  *used: how many
- * of the len bytes were consumed, up to 2 bytes (".", ".\r", "\r") may be left that only the
- * next chunk can judge: the caller keeps them in front of it.  *end: the final dot was seen, and
- * the byte at buf[*used] belongs to the next reply.
+ * in, len: the bytes at hand.  out: another place, of len bytes; what is behind the text in there
+ * may be written over.  Returns how many bytes of text now stand at out.  *used: how many of the
+ * len bytes were consumed, up to 2 bytes (".", ".\r", "\r") may be left that only the next chunk
+ * can judge: the caller keeps them in front of it.  *end: the final dot was seen, and the byte at
+ * in[*used] belongs to the next reply.
  *
  * Any way of cutting the input into chunks gives the same text. */
-size_t wire_undot(struct wire_undot *state, char *buf, size_t len, size_t *used, bool *end);
+size_t wire_undot(struct wire_undot *state, const char *in, size_t len, char *out, size_t *used,
+                  bool *end);
 
 /* -- what destinations need from the text ------------------------------------------------- */
 

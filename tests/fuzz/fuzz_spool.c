@@ -13,6 +13,7 @@
 #include "fuzz.h"
 
 #include "base.h"
+#include "../unit/spoolkit.h"
 #include "reference.h"
 #include "spool.h"
 #include "wire.h"
@@ -56,10 +57,16 @@ static void spool_all(const struct spool_style *style, struct spool *spool, cons
 		put_before(&pen, style, spool);
 	spool_begin(&pen, style, spool);
 	while (!end && at + held < len) {
-		size_t n = held + cut(&cutter, len - at - held), used = n;
-		size_t text = dotted ? wire_undot(&state, buf + at, n, &used, &end) : n;
+		size_t room, n = held + cut(&cutter, len - at - held), used, text;
+		char *to = spool_room(&pen, &room);
 
-		CHECK(spool_write(&pen, buf + at, text, &err) == 0);
+		CHECK(room >= SPOOL_MIN_ROOM);
+		text = used = n = n < room ? n : room;
+		if (dotted)
+			text = wire_undot(&state, buf + at, n, to, &used, &end);
+		else
+			memcpy(to, buf + at, n);
+		CHECK(spool_took(&pen, text, &err) == 0);
 		at += used;
 		held = n - used;
 	}

@@ -25,22 +25,24 @@ static struct result feed(struct input in, struct cutter cutter)
 	struct result r = {.text = malloc(in.len + 1)};
 	struct wire_undot state = {0};
 	size_t held = 0; /* bytes at in.p + r.used that were seen and not used */
-	char *block = exact(in.p, in.len);
+	char *block = exact(in.p, in.len), *room = exact(in.p, in.len);
 
 	CHECK(r.text != NULL);
 	while (!r.end && r.used + held < in.len) {
 		size_t len = held + cut(&cutter, in.len - r.used - held), used = SIZE_MAX, n;
 		char *chunk = at_end(block, in.len, in.p + r.used, len);
+		char *out = room + in.len - len;
 
-		n = wire_undot(&state, chunk, len, &used, &r.end);
+		n = wire_undot(&state, chunk, len, out, &used, &r.end);
 		CHECK(used <= len && n <= used);
 		CHECK(r.end || len - used <= 2);
-		memcpy(r.text + r.len, chunk, n);
+		memcpy(r.text + r.len, out, n);
 		r.len += n;
 		r.used += used;
 		held = len - used;
 	}
 	free(block);
+	free(room);
 	return r;
 }
 

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "deliver.h"
+#include "spoolkit.h"
 
 #define RUN "0123456789ab"
 #define MAILS 3
@@ -282,7 +283,7 @@ static inline int spool_text(struct deliver *d, struct spool *spool, const struc
                              struct error *err)
 {
 	*spool = (struct spool){.num = 1, .fd = -1};
-	if (deliver_begin(d, spool, err) == 0 && deliver_write(d, text->s, text->len, err) == 0 &&
+	if (deliver_begin(d, spool, err) == 0 && spool_write(&d->pen, text->s, text->len, err) == 0 &&
 	    deliver_end(d, err) == 0)
 		return 0;
 	deliver_drop(d, spool);

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "spoolkit.h"
 #include "tap.h"
 
 #define RUN "0123456789ab"
@@ -103,7 +104,7 @@ static void spool_one(struct deliver *d, struct spool *spool, const char *text)
 	struct error err = {0};
 
 	*spool = (struct spool){.num = 1, .fd = -1};
-	OK(deliver_begin(d, spool, &err) == 0 && deliver_write(d, text, strlen(text), &err) == 0 &&
+	OK(deliver_begin(d, spool, &err) == 0 && spool_write(&d->pen, text, strlen(text), &err) == 0 &&
 	       deliver_end(d, &err) == 0, "spooled");
 }
 

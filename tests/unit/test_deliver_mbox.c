@@ -164,7 +164,7 @@ static void test_large_stage(void)
 	memset(text, 'x', sizeof text);
 	fresh(NULL, 0);
 	EQUAL(d.ops->open(&d, &err), 0, "open");
-	OK(deliver_begin(&d, &spool, &err) == 0 && deliver_write(&d, text, sizeof text, &err) == 0 &&
+	OK(deliver_begin(&d, &spool, &err) == 0 && spool_write(&d.pen, text, sizeof text, &err) == 0 &&
 	   deliver_end(&d, &err) == 0, "a large one");
 	fd = spool.fd;
 	EQUAL(d.ops->prepare(&d, &spool, 1, &err), 0, "prepare");

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "link.h"
+#include "spoolkit.h"
 #include "tap.h"
 
 static char state[128];
@@ -49,7 +50,7 @@ static void spool_one(struct deliver *d, struct spool *spool, struct wire_span u
 
 	*spool = (struct spool){.num = 7, .fd = -1, .uid = uid};
 	OK(deliver_begin(d, spool, &err) == 0 &&
-	       deliver_write(d, text, sizeof text - 1, &err) == 0 && deliver_end(d, &err) == 0,
+	       spool_write(&d->pen, text, sizeof text - 1, &err) == 0 && deliver_end(d, &err) == 0,
 	   "spooled");
 }
 

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "spoolkit.h"
 #include "tap.h"
 
 #define MAILS 2
@@ -44,7 +45,7 @@ static int deliver_to(int fd, struct error *err)
 		spools[i] = (struct spool){.fd = -1};
 		rc = deliver_begin(&d, &spools[i], err);
 		if (rc == 0)
-			rc = deliver_write(&d, texts[i], strlen(texts[i]), err);
+			rc = spool_write(&d.pen, texts[i], strlen(texts[i]), err);
 		if (rc == 0)
 			rc = deliver_end(&d, err);
 	}

@@ -318,7 +318,8 @@ static const struct {
 static void test_proxy(void)
 {
 	static char name[] = "pop.example", old[] = "127.0.0.1";
-	char url[64], *data;
+	const char *data;
+	char url[64];
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
 		int fd = listen_on_loopback();

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "spoolkit.h"
 #include "tap.h"
 
 static const struct spool_style plain = {.form = SPOOL_PLAIN};

@@ -502,8 +502,8 @@ static void test_no_text(const char *versions)
 static void test_flood(const char *versions)
 {
 	size_t n = 0, len, sum = 0;
-	const char *line;
-	char *data, want[64];
+	const char *line, *data;
+	char want[64];
 
 	begin_tls(versions, talk_flood);
 	small_buffers(conn.fd);

@@ -268,9 +268,7 @@ static size_t undot_in_chunks(const char *in, const size_t *cuts, size_t n, char
 		memcpy(buf + have, in + at, cuts[i] - at);
 		have += cuts[i] - at;
 		at = cuts[i];
-		size_t text = wire_undot(&state, buf, have, &used, &over);
-		memcpy(out + to, buf, text);
-		to += text;
+		to += wire_undot(&state, buf, have, out + to, &used, &over);
 		taken += used;
 		have -= used;
 		memmove(buf, buf + used, have);
@@ -284,13 +282,14 @@ static size_t undot_in_chunks(const char *in, const size_t *cuts, size_t n, char
 	return to;
 }
 
-static int same_in_all_cuts(const char *in, size_t len)
+/* In three pieces, at each step-th place. */
+static int same_in_some_cuts(const char *in, size_t len, size_t step)
 {
 	char want[512], got[512];
 	size_t want_end, got_end, want_len = undot_reference(in, len, want, &want_end);
 
-	for (size_t a = 0; a <= len; a++)
-		for (size_t b = a; b <= len; b++) {
+	for (size_t a = 0; a <= len; a += step)
+		for (size_t b = a; b <= len; b += step) {
 			size_t cuts[] = {a, b, len};
 			size_t n = undot_in_chunks(in, cuts, 3, got, &got_end);
 
@@ -302,6 +301,11 @@ static int same_in_all_cuts(const char *in, size_t len)
 				return 0;
 		}
 	return 1;
+}
+
+static int same_in_all_cuts(const char *in, size_t len)
+{
+	return same_in_some_cuts(in, len, 1);
 }
 
 static void test_undot(void)
@@ -341,6 +345,30 @@ static void test_undot_random(void)
 		good = same_in_all_cuts(in, len);
 	}
 	OK(good, "20,000 random texts, each cut in three everywhere");
+}
+
+/* Long enough for many lines to be looked at together; what matters stands here and there. */
+static void test_undot_long(void)
+{
+	static const char bytes[] = {'.', '\r', '\n', '\n', '\0', 'x'};
+	static const char *const pairs[] = {"\r\n", "\n.", "\r\r", "\n\n", ".\r"};
+	unsigned seed = 815;
+	int good = 1;
+
+	for (int round = 0; round < 400 && good; round++) {
+		char in[400];
+		size_t len = 100 + (size_t)round % 300;
+
+		memset(in, 'a', sizeof in);
+		for (size_t i = 0; i < len; i += 1 + (seed >> 20) % (4 + (unsigned)round % 90)) {
+			seed = seed * 1103515245u + 12345u;
+			in[i] = bytes[(seed >> 16) % sizeof bytes];
+			if (i > 0 && (seed >> 8) % 2 == 0)
+				memcpy(in + i - 1, pairs[(seed >> 10) % 5], 2);
+		}
+		good = same_in_some_cuts(in, len, (seed >> 16) % 97 + 1);
+	}
+	OK(good, "400 long texts, cut at many places");
 }
 
 static size_t mboxrd_reference(const char *in, size_t len, char *out)
@@ -450,6 +478,7 @@ int main(void)
 	test_timestamp();
 	test_undot();
 	test_undot_random();
+	test_undot_long();
 	test_mboxrd();
 	test_sender();
 	return tap_end();
