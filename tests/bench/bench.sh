@@ -200,8 +200,9 @@ run() {
 		return 0
 	fi
 	echo "$(cat "$top/gauge") $(tail -n 1 "$top/tally" 2>/dev/null)" >> "$top/$1.$2"
-	if [ -n "${large:-}" ]; then # else the disk would be full
+	if [ -n "${large:-}" ]; then # else the disk would be full; and who comes next should not pay
 		find "$dir" -type f -size +1024k -exec truncate -s 0 {} +
+		sync
 	fi
 }
 
