@@ -125,8 +125,9 @@ try()
 	if [ $made = no ] && [ $failed = "$before" ]; then
 		fail "$name, make $target" "$dir/check"
 	fi
+	# A thread that is just ending when leaks are looked for makes a line, and is none.
 	for report in "$dir"/report.*; do
-		if [ -s "$report" ]; then
+		if [ -e "$report" ] && grep -qv 'Unable to get registers from thread' "$report"; then
 			fail "$name, a sanitizer's report" "$report"
 		fi
 	done

@@ -17,7 +17,7 @@
 #   == run ARGUMENTS  runs mailhaul; what follows is expected of it:
 #   == status N       (0 if not said)
 #   == stderr         its lines (none if not said); a line that begins with "~" is a regular
-#   == stdout         expression (grep -E) for the whole line
+#   == stdout         expression (awk's, without {N}) for the whole line
 #   == transcript     the client's lines, and pop3d's marks but for "-- sent"; in the same form
 #   == flights N      at most so many
 #   == delivered      the subjects of the messages in the Maildir's new/, sorted, one a line
