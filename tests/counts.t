@@ -134,7 +134,7 @@ if [ -z "${ASAN_OPTIONS:-}" ] && valgrind -q true 2>/dev/null; then
 	start_load -n 1 -s 8388608
 	tool="$callgrind --toggle-collect=wire_undot"
 	ok "8 MiB under callgrind" fetch "maildir = $work/box"
-	at_most "instructions a byte of un-dotting" "$(instructions 8388608)" 4 # 1.5
+	at_most "instructions a byte of un-dotting" "$(instructions 8388608)" 3 # 1.2
 	stop_load
 	start_load -n 2000 -s 3000
 	tool=$callgrind
