@@ -23,7 +23,6 @@
  * server must store of ours (about 100 kB), the second what a stop throws away. */
 #define POP3_MAX_QUEUE 8192
 #define POP3_MAX_OCTETS (16u << 20)
-#define POP3_MIN_ROOM 4 /* bytes for text: with less, nobody could tell what a dot means */
 
 enum pop3_verb {
 	POP3_CAPA,
@@ -102,8 +101,8 @@ int pop3_send(struct pop3 *pop3, enum pop3_verb verb, uint32_t num, uint64_t oct
 /* Takes one answer.  -ERR is an answer (ok = false), not an error. */
 int pop3_reply(struct pop3 *pop3, struct pop3_reply *reply, struct error *err);
 
-/* Some of the body's text (LF lines) into `to`, of room bytes, POP3_MIN_ROOM at least: 1 with its
- * length, 0 at its end, -1. */
+/* Some of the body's text (LF lines) into `to`, of room bytes, at least 4: with less nobody could
+ * tell what a dot means.  1 with its length, 0 at its end, -1. */
 int pop3_body(struct pop3 *pop3, char *to, size_t room, size_t *len, struct error *err);
 
 /* Frees; does not touch the connection.  A zeroed pop3 is fine. */

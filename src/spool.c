@@ -40,6 +40,12 @@ static const char file_name[] = "the spool file"; /* it has no name the user cou
 
 /* -- what stands in front ----------------------------------------------------------------- */
 
+/* For an mbox: a From_ line in front, quoted lines, an empty one behind. */
+static bool quotes(const struct spooler *pen)
+{
+	return pen->style->form == SPOOL_MBOXRD;
+}
+
 /* What snprintf wrote, or nothing: half a header line would be worse than none. */
 static size_t fitted(int n, size_t size)
 {
@@ -101,7 +107,7 @@ static size_t put_front(struct spooler *pen, char *to, size_t size)
 	size_t n = 0;
 
 	date(pen);
-	if (style->form == SPOOL_MBOXRD)
+	if (quotes(pen))
 		n += put_from_line(pen, to, size / 3);
 	if (style->received)
 		n += put_received(pen, to + n, size - n);
@@ -130,7 +136,7 @@ static void make_ready(struct spooler *pen)
 {
 	if (!pen->begun)
 		join_front(pen);
-	if (pen->style->form == SPOOL_MBOXRD)
+	if (quotes(pen))
 		mark_add(&pen->sum, pen->buf + pen->ready, pen->len - pen->ready);
 	pen->spool->size += pen->len - pen->ready;
 	pen->ready = pen->len;
@@ -195,11 +201,6 @@ void spool_begin(struct spooler *pen, const struct spool_style *style, struct sp
 	spool->fate = SPOOL_HELD;
 }
 
-static bool quotes(const struct spooler *pen)
-{
-	return pen->style->form == SPOOL_MBOXRD;
-}
-
 char *spool_room(const struct spooler *pen, size_t *room)
 {
 	size_t left = ROOM - pen->len;
@@ -231,11 +232,11 @@ int spool_end(struct spooler *pen, struct error *err)
 	char *tail = pen->buf + pen->len;
 	bool joined = pen->style->joined;
 
-	if (pen->style->form == SPOOL_MBOXRD)
+	if (quotes(pen))
 		tail += wire_mboxrd_end(&pen->quote, tail);
 	if (pen->mid_line)
 		*tail++ = '\n';
-	if (pen->style->form == SPOOL_MBOXRD)
+	if (quotes(pen))
 		*tail++ = '\n';
 	pen->len = (size_t)(tail - pen->buf);
 	make_ready(pen);
