@@ -19,7 +19,6 @@
 
 #include <gnutls/crypto.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -85,7 +84,9 @@ static char *variable(const char *name, const char *value)
 {
 	struct str entry = {.max = WORD_MAX};
 
-	(void)str_printf(&entry, "%s=%s", name, value);
+	(void)str_puts(&entry, name);
+	(void)str_puts(&entry, "=");
+	(void)str_puts(&entry, value);
 	return entry.s;
 }
 
@@ -108,13 +109,12 @@ static char *delivery_id(const char *account, const char *uid, const struct even
 	struct str text = {.max = WORD_MAX};
 	unsigned char sum[32];
 	char id[2 * ID_BYTES + 1] = "";
-	size_t n;
+	size_t size = sizeof(id);
 
 	(void)str_printf(&text, "%s\n%llu\n%s%s", account, (unsigned long long)event->kept, uid,
 	                 event->level ? "\nheader" : "");
 	if (*uid && gnutls_hash_fast(GNUTLS_DIG_SHA256, text.s, text.len, sum) == 0)
-		for (n = 0; n < ID_BYTES; n++)
-			snprintf(id + 2 * n, 3, "%02x", sum[n]);
+		gnutls_hex_encode(&(gnutls_datum_t){sum, ID_BYTES}, id, &size);
 	str_free(&text);
 	return variable("DELIVERY_ID", id);
 }
