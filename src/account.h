@@ -78,12 +78,15 @@ struct login {
 	bool allow_cleartext;
 };
 
+#define MDA_JOBS 16
+
 struct target {
 	char *maildir; /* exactly one of these five */
 	char *mbox;
 	char *mda;
 	char *mda_shell;
 	bool to_stdout;
+	uint64_t mda_jobs;    /* MDAs at a time, 1 to MDA_JOBS */
 	uint64_t mda_timeout; /* seconds; for a filter, too */
 	uint64_t mda_drop;    /* exit status of an MDA that wants to drop a message; 0: none */
 	bool received;        /* put a Received: header in front */

@@ -52,10 +52,11 @@ void deliver_drop(struct deliver *d, struct spool *spool)
 
 unsigned deliver_group(const struct deliver *d)
 {
+	unsigned group = d->ops->programs ? (unsigned)d->account->target.mda_jobs : d->ops->group;
 	struct rlimit most;
 
-	if (getrlimit(RLIMIT_NOFILE, &most) == -1 || most.rlim_cur >= d->ops->group + OTHER_FDS)
-		return d->ops->group;
+	if (getrlimit(RLIMIT_NOFILE, &most) == -1 || most.rlim_cur >= group + OTHER_FDS)
+		return group;
 	return most.rlim_cur > OTHER_FDS ? (unsigned)(most.rlim_cur - OTHER_FDS) : 1;
 }
 

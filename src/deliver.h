@@ -43,6 +43,8 @@ struct deliver {
 struct deliver_ops {
 	const char *kind;     /* as the option is called, and as the journal says */
 	unsigned group;       /* most messages in a group: 1 to DELIVER_GROUP */
+	bool programs;        /* each is taken by a program of its own, which the supervisor runs: a
+	                       * group is as many as the account may have at a time */
 	bool intents;         /* publishing can be settled after a crash: exactly once */
 	enum spool_form form;
 	bool joined;          /* its spools stand in one file (spool.h); prepare does spool_flush */
@@ -61,7 +63,8 @@ struct deliver_ops {
 	/* -1: nothing was published; the caller drops the spools. */
 	int (*prepare)(struct deliver *d, struct spool *spools, size_t n, struct error *err);
 
-	/* Sets each fate.  -1 where any is not SAFE; err->one_message: the next group may go on. */
+	/* Sets each fate, and why where one failed by itself.  -1 where any is not SAFE;
+	 * err->one_message: the next group may go on. */
 	int (*publish)(struct deliver *d, struct spool *spools, size_t n, struct error *err);
 
 	/* Always called after prepare, whatever happened. */

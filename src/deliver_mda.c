@@ -7,13 +7,15 @@
  * `mda_shell` are the same here.
  *
  * Exit status 0 is delivered, and so is the mda_drop_status of those who want a message to be
- * dropped; all else is not.  Nothing can be settled after a crash: a message whose MDA was running
- * then is handed to it once more.
+ * dropped; all else is not.  Nothing can be settled after a crash: messages whose MDA was running
+ * then are handed out once more.  As many as mda_jobs says are handed out together, and the journal
+ * learns of them when the last has ended; they may be filed in another order than they came in.
  */
 #include "config.h"
 
 #include "deliver.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -26,12 +28,13 @@ static int mda_open(struct deliver *d, struct error *err)
 	char **words;
 
 	d->path = "";
-	if (d->account->target.mda == NULL)
-		return 0;
-	words = child_words(d->account->target.mda, err);
-	if (words == NULL)
-		return error_wrap(err, "mda");
-	child_words_free(words);
+	if (d->account->target.mda != NULL) {
+		words = child_words(d->account->target.mda, err);
+		if (words == NULL)
+			return error_wrap(err, "mda");
+		child_words_free(words);
+	}
+	d->own = xcalloc(MDA_JOBS, sizeof(struct error)); /* of each of a group */
 	return 0;
 }
 
@@ -60,20 +63,47 @@ static int mda_prepare(struct deliver *d, struct spool *spools, size_t n, struct
 	return 0;
 }
 
+static int take_end(struct spool *spool, struct error *why, const struct request_end *end)
+{
+	if (end->why.kind != ERR_NONE) {
+		*why = end->why;
+		spool->why = why;
+		return -1;
+	}
+	if (end->status != 0)
+		note(NOTE_INFO, "message %lu: the MDA has dropped it, with exit status %u",
+		     (unsigned long)spool->num, (unsigned)end->status);
+	spool->fate = SPOOL_SAFE;
+	return 0;
+}
+
+/* All that were asked for are waited for, for what one failed of tells nothing of the others.  What
+ * is not one message's own affair goes first into *err. */
 static int mda_publish(struct deliver *d, struct spool *spools, size_t n, struct error *err)
 {
-	uint64_t status;
+	struct error *reasons = d->own;
+	struct request_end end;
+	size_t asked = 0, heard, i;
+	int rc = 0;
 
-	for (size_t i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
 		spools[i].fate = SPOOL_VOID;
-		if (request_run(d->link_fd, EVENT_MDA, &spools[i], &status, err) == -1)
-			return -1;
-		if (status != 0)
-			note(NOTE_INFO, "message %lu: the MDA has dropped it, with exit status %u",
-			     (unsigned long)spools[i].num, (unsigned)status);
-		spools[i].fate = SPOOL_SAFE;
+	while (rc == 0 && asked < n) {
+		rc = request_start(d->link_fd, EVENT_MDA, &spools[asked], err);
+		asked += rc == 0;
 	}
-	return 0;
+	for (heard = 0; heard < asked; heard++) {
+		if (request_end(d->link_fd, EVENT_MDA, &end, err) == -1)
+			return -1;
+		for (i = 0; i + 1 < asked && spools[i].num != end.num; i++)
+			;
+		if (take_end(&spools[i], &reasons[i], &end) == 0)
+			continue;
+		if (rc == 0 || !end.why.one_message)
+			*err = end.why;
+		rc = -1;
+	}
+	return rc;
 }
 
 static void mda_release(struct deliver *d, struct spool *spools, size_t n)
@@ -84,13 +114,15 @@ static void mda_release(struct deliver *d, struct spool *spools, size_t n)
 
 static bool mda_close(struct deliver *d)
 {
-	(void)d;
+	free(d->own);
+	d->own = NULL;
 	return true;
 }
 
 const struct deliver_ops deliver_mda = {
 	.kind = "mda",
-	.group = 1,
+	.group = MDA_JOBS,
+	.programs = true,
 	.intents = false,
 	.form = SPOOL_PLAIN,
 	.open = mda_open,

@@ -64,7 +64,7 @@ struct errand {
  * MDA the supervisor knows, for it runs it. */
 static void tell_busy(const struct errand *e, uint64_t seconds)
 {
-	if (e->f->deliver->ops->group > 1)
+	if (!e->f->deliver->ops->programs)
 		link_tell(e->f->link, &(struct event){.kind = EVENT_ALIVE, .num = seconds});
 }
 
@@ -218,7 +218,7 @@ static int spool_body(struct errand *e, struct deliver *d, struct spool *spool, 
 	if (rc == 0 && here == 0)
 		here = deliver_end(d, why);
 	if (here == -1)
-		error_wrap(why, "in %s", d->ops->group > 1 && *d->path ? d->path : d->state_dir);
+		error_wrap(why, "in %s", *d->path ? d->path : d->state_dir);
 	return rc;
 }
 
@@ -382,8 +382,7 @@ static int take_farewell(struct errand *e, const struct pop3_reply *reply, struc
 /* Many servers just close on QUIT.  Where nothing was to be deleted that is as good as +OK. */
 static bool is_mute_farewell(const struct errand *e, const struct error *err)
 {
-	return e->quitting && pop3_owed(e->f->pop3) == 1 && e->deleted.n == 0 &&
-	       err->kind == ERR_TEMP;
+	return e->quitting && pop3_owed(e->f->pop3) == 1 && e->deleted.n == 0 && err->kind == ERR_TEMP;
 }
 
 static int answer(struct errand *e, struct error *err)
@@ -432,24 +431,24 @@ static bool group_is_ripe(struct errand *e)
 	        clock_ms() - e->since >= GROUP_MS || all_is_fetched(e));
 }
 
-/* True where it is these messages that cannot be delivered: their MDA says so, or there is no room
+/* True where it is these messages that cannot be delivered: their MDAs say so, or there is no room
  * for them, and what became of each is known.  Others may go well. */
-static bool is_theirs(const struct errand *e, const struct error *why)
+static bool is_theirs(const struct errand *e)
 {
-	bool sure = true;
+	const struct spool *spool = e->group, *end = spool + e->held;
 
-	for (size_t i = 0; i < e->held; i++)
-		sure = sure && (e->group[i].fate == SPOOL_SAFE || e->group[i].fate == SPOOL_VOID);
-	return why->one_message || (sure && error_is_no_room(why));
+	while (spool < end && (spool->fate == SPOOL_SAFE || spool->why->one_message ||
+	                       (spool->fate == SPOOL_VOID && error_is_no_room(spool->why))))
+		spool++;
+	return spool == end;
 }
 
 /* After publishing: counts what is safe, lets go of the rest.  What is unsure keeps its files,
  * for the next run must find them.  -1: enough has failed. */
-static int tick_off(struct errand *e, const struct error *why, bool theirs, struct error *err)
+static int tick_off(struct errand *e, bool theirs, struct error *err)
 {
 	const struct fetch *f = e->f;
 	uint64_t now = (uint64_t)time(NULL);
-	bool together = e->held > 1;
 	int rc = 0;
 
 	for (size_t i = 0; i < e->held; i++) {
@@ -468,10 +467,10 @@ static int tick_off(struct errand *e, const struct error *why, bool theirs, stru
 		f->tally->unsafe = true;
 		if (!theirs)
 			f->tally->failed++;
-		else if (together && error_is_no_room(why)) /* this time it is put away alone */
+		else if (e->held > 1 && error_is_no_room(spool->why)) /* this time it is put away alone */
 			e->most = 1, order_again(&e->order, spool->num);
-		else
-			rc = delivery_failed(e, spool->num, why, err);
+		else if (delivery_failed(e, spool->num, spool->why, err) == -1)
+			rc = -1;
 		if (spool->fate != SPOOL_UNSURE)
 			deliver_drop(f->deliver, spool);
 	}
@@ -492,6 +491,8 @@ static int commit_group(struct errand *e, struct error *err)
 	int rc;
 
 	tell_busy(e, BUSY_S);
+	for (size_t i = 0; i < e->held; i++)
+		e->group[i].why = &why;
 	rc = ops->prepare(e->f->deliver, e->group, e->held, &why);
 	for (size_t i = 0; i < e->held && rc == -1; i++)
 		e->group[i].fate = SPOOL_VOID; /* nothing was published */
@@ -500,18 +501,18 @@ static int commit_group(struct errand *e, struct error *err)
 		                  : seen_attempt(e->f->seen, e->group, e->held, &why);
 	if (rc == 0) {
 		rc = ops->publish(e->f->deliver, e->group, e->held, &why);
-		/* of an MDA's messages each on its own: a sync for each would double what they cost */
-		if (seen_settle(e->f->seen, e->group, e->held, now, ops->group == 1, err) == -1) {
+		/* of an MDA's messages a few at a time: a sync for each would double what they cost */
+		if (seen_settle(e->f->seen, e->group, e->held, now, ops->programs, err) == -1) {
 			why = *err;
 			rc = -1;
 			for (size_t i = 0; i < e->held; i++) /* delivered, but nothing says so yet */
-				e->group[i].fate = SPOOL_UNSURE;
+				e->group[i].fate = SPOOL_UNSURE, e->group[i].why = &why;
 		}
 	}
 	ops->release(e->f->deliver, e->group, e->held);
 	tell_busy(e, 0);
-	theirs = is_theirs(e, &why);
-	if (tick_off(e, &why, theirs, err) == -1)
+	theirs = is_theirs(e);
+	if (tick_off(e, theirs, err) == -1)
 		return -1;
 	if (rc == 0 || theirs)
 		return 0;
@@ -577,8 +578,7 @@ static int close_books(struct errand *e, int rc, struct error *err)
 
 int fetch_run(const struct fetch *f, struct error *err)
 {
-	struct errand e = {.f = f, .most = deliver_group(f->deliver),
-	                   .received = f->tally->bytes};
+	struct errand e = {.f = f, .most = deliver_group(f->deliver), .received = f->tally->bytes};
 	struct error late;
 	int rc = errand_run(&e, err);
 

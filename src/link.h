@@ -35,8 +35,8 @@ enum event_kind {
 	                 * bytes = size, kept = octets by LIST, total = which attempt (0: it does not
 	                 * count), level = 1 where it is a header alone, text = "SENDER\nUID" */
 	EVENT_FILTER,   /* the same for the filter; bytes = octets by LIST */
-	EVENT_MDA_DONE, /* the answer to both: error, one_message, text; where error is ERR_NONE,
-	                 * num = its exit status */
+	EVENT_MDA_DONE, /* the answer to both, about message num: error, one_message, text; where error
+	                 * is ERR_NONE, total = its exit status */
 	EVENT_KINDS
 };
 

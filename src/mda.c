@@ -208,7 +208,7 @@ int mda_start(struct mda *mda, const struct account *account, const struct event
 	char sender[256], uid[4 * sizeof(event->text)], **argv, **env;
 	struct child_spec spec = {.stdin_fd = message};
 
-	*mda = (struct mda){.account = account, .filter = filter};
+	*mda = (struct mda){.account = account, .num = event->num, .filter = filter};
 	take_sender(sender, sizeof(sender), event->text, (size_t)(end - event->text));
 	end += *end == '\n';
 	printable(uid, sizeof(uid), end, strlen(end));

@@ -24,6 +24,7 @@ enum mda_stage { MDA_RUNS, MDA_ASKED, MDA_KILLED }; /* ASKED: SIGTERM was sent, 
 struct mda {
 	struct child child;            /* pid 0: none runs */
 	const struct account *account; /* foreign */
+	uint64_t num;                  /* the message, as the worker calls it */
 	uint64_t deadline;             /* of the stage, clock_ms */
 	enum mda_stage stage;
 	bool stopped;                  /* by mda_stop, not by its own time limit */

@@ -20,7 +20,7 @@
 #define STOP_GRACE_MS 10000 /* for a program under way when we are asked to stop */
 #define LOOK_MS 250         /* how often stop_requested is looked at */
 
-static int ask(int link, enum event_kind kind, const struct spool *spool, struct error *err)
+int request_start(int link, enum event_kind kind, const struct spool *spool, struct error *err)
 {
 	struct event event = {.kind = kind, .num = spool->num, .kept = spool->octets,
 	                      .bytes = kind == EVENT_FILTER ? spool->octets : spool->size,
@@ -66,18 +66,16 @@ static int hear(int link, const char *whom, struct event *event, struct error *e
 	}
 }
 
-int request_run(int link, enum event_kind kind, const struct spool *spool, uint64_t *status,
-                struct error *err)
+int request_end(int link, enum event_kind kind, struct request_end *end, struct error *err)
 {
 	struct event event;
 
-	if (ask(link, kind, spool, err) == -1 ||
-	    hear(link, kind == EVENT_FILTER ? "filter" : "MDA", &event, err) == -1)
+	if (hear(link, kind == EVENT_FILTER ? "filter" : "MDA", &event, err) == -1)
 		return -1;
-	*status = event.num;
-	if (event.error == ERR_NONE)
-		return 0;
-	error_set(err, (enum error_kind)event.error, "%s", event.text);
-	err->one_message = event.one_message;
-	return -1;
+	*end = (struct request_end){.num = event.num, .status = event.total};
+	if (event.error != ERR_NONE) {
+		error_set(&end->why, (enum error_kind)event.error, "%s", event.text);
+		end->why.one_message = event.one_message;
+	}
+	return 0;
 }

@@ -13,9 +13,19 @@
 #include "link.h"
 #include "spool.h"
 
-/* kind: EVENT_MDA or EVENT_FILTER.  Sets *status, an exit status that is an answer.  -1: the
- * program failed, with one_message where that is this message's affair alone. */
-int request_run(int link, enum event_kind kind, const struct spool *spool, uint64_t *status,
-                struct error *err);
+/* How a program ended. */
+struct request_end {
+	uint64_t num;      /* spool.num of its message */
+	uint64_t status;   /* an exit status that is an answer, unless why says that it failed */
+	struct error why;  /* with one_message where that is this message's affair alone */
+};
+
+/* Asks for it.  kind: EVENT_MDA or EVENT_FILTER.  The spool's descriptor stays the caller's, who
+ * may close it.  There may be as many at a time as the account has mda_jobs. */
+int request_start(int link, enum event_kind kind, const struct spool *spool, struct error *err);
+
+/* Waits for the end of one of those that were asked for, whichever comes first.  -1: none will
+ * come. */
+int request_end(int link, enum event_kind kind, struct request_end *end, struct error *err);
 
 #endif

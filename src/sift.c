@@ -86,12 +86,17 @@ struct deliver sift_open(const struct deliver *d)
 int sift_ask(const struct deliver *sieve, const struct spool *header, enum message_act *act,
              struct error *err)
 {
-	uint64_t status;
+	struct request_end end;
 
-	if (request_run(sieve->link_fd, EVENT_FILTER, header, &status, err) == -1)
+	if (request_start(sieve->link_fd, EVENT_FILTER, header, err) == -1 ||
+	    request_end(sieve->link_fd, EVENT_FILTER, &end, err) == -1)
 		return -1;
-	*act = status == MDA_FILTER_DELETE ? ACT_DELETE
-	       : status == MDA_FILTER_LEAVE ? ACT_LEAVE : ACT_FETCH;
+	if (end.why.kind != ERR_NONE) {
+		*err = end.why;
+		return -1;
+	}
+	*act = end.status == MDA_FILTER_DELETE ? ACT_DELETE
+	       : end.status == MDA_FILTER_LEAVE ? ACT_LEAVE : ACT_FETCH;
 	note(NOTE_INFO, "message %lu: the filter %s it", (unsigned long)header->num,
 	     *act == ACT_FETCH ? "takes" : *act == ACT_DELETE ? "deletes" : "leaves");
 	return 0;

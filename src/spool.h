@@ -48,6 +48,7 @@ struct spool {
 	uint64_t at, size;         /* where in fd it stands; bytes, all additions included */
 	char place[128];           /* the destination's word for where it will be: in the intent */
 	enum spool_fate fate;
+	const struct error *why;   /* foreign: what its own MDA failed of, or its group */
 	uint64_t mark;             /* fingerprint of its text, by spool_end */
 	uint64_t sum;              /* and of all its bytes in fd, where the form is SPOOL_MBOXRD */
 	uint64_t attempt;          /* which time it is handed out, from 1; only for an MDA */

@@ -52,6 +52,7 @@
 
 /* A running account. */
 struct slot {
+	struct mda *mdas;    /* room for s->most of them, at work or not */
 	bool used;           /* else nothing below counts */
 	size_t i;            /* the account */
 	pid_t pid;           /* 0: dead and reaped */
@@ -60,7 +61,6 @@ struct slot {
 	bool judged;         /* its failure is reported, we have killed it */
 	uint64_t heard;      /* when it last said something, clock_ms */
 	uint64_t answered;   /* when its last MDA was over */
-	struct mda mda;
 };
 
 struct supervisor {
@@ -69,8 +69,9 @@ struct supervisor {
 	bool *started;
 	struct report *report;    /* foreign */
 	struct slot *slots;
-	struct pollfd *polls;     /* of slot n: [2n] its link, [2n + 1] its MDA's ear */
-	size_t jobs;              /* slots */
+	struct mda *mdas;         /* of slot n: from [n * most] */
+	struct pollfd *polls;     /* of slot n: from [n * (most + 1)] the ears of its MDAs, its link */
+	size_t jobs, most;        /* slots, MDAs of one */
 	uint64_t stop_at;         /* when the order to stop came; 0: it did not */
 	int obeyed;               /* orders so far */
 };
@@ -93,9 +94,10 @@ static _Noreturn void be_worker(struct supervisor *s, size_t i, int link, pid_t 
 
 		if (slot->used && slot->link != -1)
 			close(slot->link);
-		if (slot->used && slot->mda.child.pid && slot->mda.child.ear != -1)
-			close(slot->mda.child.ear);
 	}
+	for (n = 0; n < s->jobs * s->most; n++)
+		if (s->mdas[n].child.pid && s->mdas[n].child.ear != -1)
+			close(s->mdas[n].child.ear);
 	for (n = 0; n < s->count; n++)
 		if (n != i) {
 			secret_free(&s->accounts[n].login.password);
@@ -135,7 +137,7 @@ static int start_worker(struct supervisor *s, struct slot *slot, size_t i, struc
 	close(ends[1]);
 	secret_free(&s->accounts[i].login.password);
 	*slot = (struct slot){.used = true, .i = i, .pid = pid, .link = ends[0],
-	                      .heard = clock_ms(), .mda = {.child = {.ear = -1}}};
+	                      .heard = clock_ms(), .mdas = slot->mdas};
 	return 0;
 out:
 	close(ends[0]);
@@ -213,11 +215,30 @@ static void condemn_liar(struct supervisor *s, struct slot *slot, const char *wh
 
 /* -- MDAs --------------------------------------------------------------------------------- */
 
-/* Tells the worker how its MDA fared.  One that does not take its answers must not hold us. */
-static void answer(struct supervisor *s, struct slot *slot, const struct error *how)
+static bool runs_mda(const struct supervisor *s, const struct slot *slot)
+{
+	size_t m = 0;
+
+	while (m < s->most && !slot->mdas[m].child.pid)
+		m++;
+	return m < s->most;
+}
+
+/* One that is not at work; NULL: all are that the account may have. */
+static struct mda *idle_mda(const struct supervisor *s, const struct slot *slot)
+{
+	for (size_t m = 0; m < s->accounts[slot->i].target.mda_jobs; m++)
+		if (!slot->mdas[m].child.pid)
+			return &slot->mdas[m];
+	return NULL;
+}
+
+/* Tells the worker how the MDA of a message fared.  Who does not take answers must not hold us. */
+static void answer(struct supervisor *s, struct slot *slot, uint64_t num, unsigned code,
+                   const struct error *how)
 {
 	struct event event = {.kind = EVENT_MDA_DONE, .error = how->kind,
-	                      .one_message = how->one_message, .num = slot->mda.code};
+	                      .one_message = how->one_message, .num = num, .total = code};
 	struct pollfd room = {.fd = slot->link, .events = POLLOUT};
 	struct error err;
 
@@ -231,42 +252,43 @@ static void answer(struct supervisor *s, struct slot *slot, const struct error *
 		condemn(s, slot, &err); /* it would wait for ever */
 }
 
-/* A worker asks for its MDA or filter: one at a time, with a message, and only where there is
- * one. */
+/* A worker asks for its MDA or filter: with a message, only where there is one, and no more at a
+ * time than it may. */
 static void ask_mda(struct supervisor *s, struct slot *slot, const struct event *event,
                     int message)
 {
 	const struct account *account = &s->accounts[slot->i];
 	bool any = event->kind == EVENT_FILTER ? account->policy.filter != NULL
 	                                       : account->target.mda || account->target.mda_shell;
+	struct mda *mda = idle_mda(s, slot);
 	struct error err = {0};
 
-	if (message == -1 || slot->mda.child.pid || !any) {
+	if (message == -1 || !mda || !any) {
 		condemn_liar(s, slot, "asked for what it may not have");
 	} else if (s->stop_at) {
 		error_set(&err, ERR_STOP, "stopped before the %s was run",
 		          event->kind == EVENT_FILTER ? "filter" : "MDA");
-		answer(s, slot, &err);
-	} else if (mda_start(&slot->mda, account, event, message, &err) == -1) {
-		answer(s, slot, &err);
+		answer(s, slot, event->num, 0, &err);
+	} else if (mda_start(mda, account, event, message, &err) == -1) {
+		answer(s, slot, event->num, 0, &err);
 	}
 }
 
 /* With -v one can see what a contented MDA had to say: some warn, and exit 0. */
-static void reap_mda(struct supervisor *s, struct slot *slot)
+static void reap_mda(struct supervisor *s, struct slot *slot, struct mda *mda)
 {
 	struct event note = {.kind = EVENT_NOTE, .level = NOTE_INFO};
 	struct error verdict;
 	char said[MDA_SAID];
 
-	if (!mda_reap(&slot->mda, &verdict, said))
+	if (!mda_reap(mda, &verdict, said))
 		return;
 	if (verdict.kind == ERR_NONE && said[0]) {
 		snprintf(note.text, sizeof(note.text), "%s '%s' said: %s",
-		         slot->mda.filter ? "filter" : "MDA", slot->mda.name, said);
+		         mda->filter ? "filter" : "MDA", mda->name, said);
 		report_event(s->report, slot->i, &note);
 	}
-	answer(s, slot, &verdict);
+	answer(s, slot, mda->num, mda->code, &verdict);
 }
 
 /* -- the loop ----------------------------------------------------------------------------- */
@@ -338,10 +360,11 @@ static void reap(struct supervisor *s, struct slot *slot)
 		if (got == slot->pid || (got == -1 && errno == ECHILD))
 			bury(s, slot, status);
 	}
-	reap_mda(s, slot);
+	for (size_t m = 0; m < s->most; m++)
+		reap_mda(s, slot, &slot->mdas[m]);
 }
 
-/* Judges who is late, and says when to look again.  A worker whose MDA runs waits for us. */
+/* Judges who is late, and says when to look again.  A worker whose MDAs run waits for us. */
 static void watch(struct supervisor *s, struct slot *slot, uint64_t now, uint64_t *wake)
 {
 	const struct server *server = &s->accounts[slot->i].server;
@@ -350,12 +373,12 @@ static void watch(struct supervisor *s, struct slot *slot, uint64_t now, uint64_
 	uint64_t limit = slot->heard + patience;
 	struct error err;
 
-	if (slot->mda.child.pid) {
-		mda_watch(&slot->mda, now);
-		sooner(wake, slot->mda.deadline);
-		return;
-	}
-	if (slot->judged || slot->pid == 0)
+	for (size_t m = 0; m < s->most; m++)
+		if (slot->mdas[m].child.pid) {
+			mda_watch(&slot->mdas[m], now);
+			sooner(wake, slot->mdas[m].deadline);
+		}
+	if (slot->judged || slot->pid == 0 || runs_mda(s, slot))
 		return;
 	if (s->stop_at) {
 		limit = s->stop_at + STOP_MS;
@@ -394,7 +417,8 @@ static void obey(struct supervisor *s)
 
 		if (!slot->used)
 			continue;
-		mda_stop(&slot->mda, first ? now + STOP_MS : now);
+		for (size_t m = 0; m < s->most; m++)
+			mda_stop(&slot->mdas[m], first ? now + STOP_MS : now);
 		if (!first)
 			condemn(s, slot, &err);
 		else if (slot->pid)
@@ -422,21 +446,24 @@ static int wait_for_it(struct supervisor *s, uint64_t now, uint64_t wake, struct
 {
 	uint64_t ms = wake > now ? wake - now : 0;
 	struct timespec span = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-	size_t n;
+	size_t n, count = s->jobs * (s->most + 1);
+	struct pollfd *at = s->polls;
 
 	for (n = 0; n < s->jobs; n++) {
 		const struct slot *slot = &s->slots[n];
-		const struct child *mda = &slot->mda.child;
 
-		s->polls[2 * n] = (struct pollfd){.fd = slot->used ? slot->link : -1, .events = POLLIN};
-		s->polls[2 * n + 1] = (struct pollfd){
-			.fd = slot->used && mda->pid ? mda->ear : -1, .events = POLLIN};
+		for (size_t m = 0; m < s->most; m++) {
+			const struct child *mda = &slot->mdas[m].child;
+
+			*at++ = (struct pollfd){.fd = mda->pid ? mda->ear : -1, .events = POLLIN};
+		}
+		*at++ = (struct pollfd){.fd = slot->used ? slot->link : -1, .events = POLLIN};
 	}
-	if (ppoll(s->polls, 2 * s->jobs, wake == UINT64_MAX ? NULL : &span, signals_open()) >= 0) {
+	if (ppoll(s->polls, count, wake == UINT64_MAX ? NULL : &span, signals_open()) >= 0) {
 		signals_let_in();
 		return 0;
 	}
-	for (n = 0; n < 2 * s->jobs; n++)
+	for (n = 0; n < count; n++)
 		s->polls[n].revents = 0;
 	return errno == EINTR ? 0 : error_sys(err, error_kind_of(errno), "ppoll");
 }
@@ -469,16 +496,18 @@ static int turn(struct supervisor *s, struct error *err)
 	signals_child = 0;
 	for (n = 0; n < s->jobs; n++) {
 		struct slot *slot = &s->slots[n];
+		const struct pollfd *polls = &s->polls[n * (s->most + 1)];
 
 		if (!slot->used)
 			continue;
-		if (s->polls[2 * n].revents)
+		for (size_t m = 0; m < s->most; m++)
+			if (polls[m].revents)
+				(void)child_listen(&slot->mdas[m].child);
+		if (polls[s->most].revents)
 			(void)hear(s, slot);
-		if (s->polls[2 * n + 1].revents)
-			(void)child_listen(&slot->mda.child);
 		if (died)
 			reap(s, slot);
-		if (!slot->pid && !slot->mda.child.pid) {
+		if (!slot->pid && !runs_mda(s, slot)) {
 			slot->used = false;
 			report_end(s->report, slot->i);
 		}
@@ -498,11 +527,18 @@ int supervisor_run(struct account *accounts, size_t count, uint64_t jobs, struct
 	if (count == 0)
 		return 0;
 	s.jobs = jobs < count ? (size_t)(jobs ? jobs : 1) : count;
-	s.slots = xcalloc(s.jobs, sizeof(*s.slots));
-	s.polls = xcalloc(2 * s.jobs, sizeof(*s.polls));
 	s.started = xcalloc(count, sizeof(*s.started));
-	for (size_t i = 0; i < count; i++)
+	s.most = 1;
+	for (size_t i = 0; i < count; i++) {
 		s.started[i] = accounts[i].failed;
+		if (accounts[i].target.mda_jobs > s.most)
+			s.most = (size_t)accounts[i].target.mda_jobs;
+	}
+	s.slots = xcalloc(s.jobs, sizeof(*s.slots));
+	s.mdas = xcalloc(s.jobs * s.most, sizeof(*s.mdas));
+	for (n = 0; n < s.jobs; n++)
+		s.slots[n].mdas = &s.mdas[n * s.most];
+	s.polls = xcalloc(s.jobs * (s.most + 1), sizeof(*s.polls));
 	result = signals_catch(err) == -1 ? -1 : 1;
 	while (result == 1)
 		result = turn(&s, err);
@@ -512,6 +548,7 @@ int supervisor_run(struct account *accounts, size_t count, uint64_t jobs, struct
 	signals_release();
 	*by_signal = signals_stop;
 	free(s.slots);
+	free(s.mdas);
 	free(s.polls);
 	free(s.started);
 	return result;

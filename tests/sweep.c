@@ -44,26 +44,27 @@ static const char heads[] =
 enum { FEWER = 5 }; /* in a Maildir these do the same again and again: longer strides */
 
 static const struct scene scenes[] = {
-	{"maildir-keep", MAILDIR, true, false, false, MIXED, NULL, 0},
-	{"maildir-keep-lockstep", MAILDIR, true, true, false, MIXED, NULL, 0},
-	{"maildir-delete", MAILDIR, false, false, false, MIXED, NULL, 0},
-	{"maildir-delete-lockstep", MAILDIR, false, true, false, MIXED, NULL, 0},
-	{"mbox-keep", MBOX, true, false, false, MIXED, NULL, 0},
-	{"mbox-keep-lockstep", MBOX, true, true, false, MIXED, NULL, 0},
-	{"mbox-delete", MBOX, false, false, false, MIXED, NULL, 0},
-	{"mbox-delete-lockstep", MBOX, false, true, false, MIXED, NULL, 0},
-	{"mda-keep", MDA, true, false, false, MIXED, NULL, 0},
-	{"mda-keep-lockstep", MDA, true, true, false, MIXED, NULL, 0},
-	{"mda-delete", MDA, false, false, false, MIXED, NULL, 0},
-	{"mda-delete-lockstep", MDA, false, true, false, MIXED, NULL, 0},
-	{"maildir-two-groups", MAILDIR, false, false, false, two_groups, NULL, 68},
-	{"mbox-two-groups", MBOX, false, false, false, two_groups, NULL, 68},
+	{"maildir-keep", MAILDIR, true, false, false, MIXED, NULL, 0, 0},
+	{"maildir-keep-lockstep", MAILDIR, true, true, false, MIXED, NULL, 0, 0},
+	{"maildir-delete", MAILDIR, false, false, false, MIXED, NULL, 0, 0},
+	{"maildir-delete-lockstep", MAILDIR, false, true, false, MIXED, NULL, 0, 0},
+	{"mbox-keep", MBOX, true, false, false, MIXED, NULL, 0, 0},
+	{"mbox-keep-lockstep", MBOX, true, true, false, MIXED, NULL, 0, 0},
+	{"mbox-delete", MBOX, false, false, false, MIXED, NULL, 0, 0},
+	{"mbox-delete-lockstep", MBOX, false, true, false, MIXED, NULL, 0, 0},
+	{"mda-keep", MDA, true, false, false, MIXED, NULL, 0, 0},
+	{"mda-keep-lockstep", MDA, true, true, false, MIXED, NULL, 0, 0},
+	{"mda-delete", MDA, false, false, false, MIXED, NULL, 0, 0},
+	{"mda-delete-lockstep", MDA, false, true, false, MIXED, NULL, 0, 0},
+	{"mda-jobs", MDA, false, false, false, MIXED, NULL, 0, 3},
+	{"maildir-two-groups", MAILDIR, false, false, false, two_groups, NULL, 68, 0},
+	{"mbox-two-groups", MBOX, false, false, false, two_groups, NULL, 68, 0},
 	/* These texts are headers alone, so they can be told from parts. */
-	{"maildir-headers", MAILDIR, false, false, true, heads, NULL, 0},
-	{"mbox-headers", MBOX, false, false, true, heads, NULL, 0},
-	{"mda-headers", MDA, false, false, true, heads, NULL, 0},
+	{"maildir-headers", MAILDIR, false, false, true, heads, NULL, 0, 0},
+	{"mbox-headers", MBOX, false, false, true, heads, NULL, 0, 0},
+	{"mda-headers", MDA, false, false, true, heads, NULL, 0, 0},
 	/* So much has happened already that the journal is rewritten in the run. */
-	{"journal-rewritten", MAILDIR, false, false, false, MIXED, "messages 331 300 old\n", 0},
+	{"journal-rewritten", MAILDIR, false, false, false, MIXED, "messages 331 300 old\n", 0, 0},
 };
 
 /* -- counting ----------------------------------------------------------------------------- */

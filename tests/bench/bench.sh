@@ -82,7 +82,7 @@ config_mailhaul() {
 		printf '[work]\nhost = localhost\nport = %s\nuser = joe\npassword = sesame\n' "$port"
 		printf 'tls = implicit\ntls_ca_file = %s\nkeep = %s\n' "$ca" "${keep:-no}"
 		case $to in
-		mda) echo "mda = $mda" ;;
+		mda) printf 'mda = %s\nmda_jobs = %s\n' "$mda" "${jobs:-1}" ;;
 		*) echo "$to = $dir/$to" ;;
 		esac
 	} > "$dir/config"
@@ -361,6 +361,10 @@ bench_mda() {
 	compare mda mailhaul spawn
 	target 'CPU, by as many posix_spawn' "$(ratio mda spawn 4)" 1.3
 	target 'wall, by as many posix_spawn' "$(ratio mda spawn 3)" 1.3
+	jobs=16 title='the same, up to 16 at a time'
+	compare mda-jobs mailhaul spawn
+	target 'CPU, by as many posix_spawn' "$(ratio mda-jobs spawn 4)" 1.3
+	target 'wall, by as many posix_spawn' "$(ratio mda-jobs spawn 3)" 1.3
 }
 
 bench_window() {
@@ -520,7 +524,7 @@ bench_dovecot() {
 }
 
 for name in ${*:-$all}; do
-	keep= large= turns= title= tls=yes
+	keep= large= turns= title= jobs= tls=yes
 	"bench_$(echo "$name" | tr - _)"
 	unserve
 done

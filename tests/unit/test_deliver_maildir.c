@@ -313,7 +313,9 @@ static void test_group(void)
 		rlim_t most;
 		unsigned group;
 	} rows[] = {{0, 1}, {32, 1}, {33, 1}, {100, 68}, {287, 255}, {288, 256}, {4096, 256}};
-	struct deliver d = {.ops = &deliver_maildir}, one = {.ops = &deliver_mda};
+	struct account account = {.target.mda_jobs = 3};
+	struct deliver d = {.ops = &deliver_maildir};
+	struct deliver few = {.ops = &deliver_mda, .account = &account};
 	struct rlimit was, now;
 
 	getrlimit(RLIMIT_NOFILE, &was);
@@ -322,7 +324,7 @@ static void test_group(void)
 		if (now.rlim_cur > now.rlim_max || setrlimit(RLIMIT_NOFILE, &now) == -1)
 			continue; /* our own limit is low */
 		EQUAL(deliver_group(&d), rows[i].group, "as many messages as there are descriptors");
-		EQUAL(deliver_group(&one), 1, "or as the destination takes");
+		EQUAL(deliver_group(&few), rows[i].group < 3 ? rows[i].group : 3, "or MDAs");
 	}
 	setrlimit(RLIMIT_NOFILE, &was);
 }

@@ -24,7 +24,7 @@ static char state[128];
 static struct account account;
 static int ends[2]; /* ours as a worker; the supervisor's */
 
-static struct deliver destination(void)
+static struct deliver unopened(void)
 {
 	struct error err;
 
@@ -32,6 +32,16 @@ static struct deliver destination(void)
 		abort();
 	return (struct deliver){.ops = &deliver_mda, .account = &account, .state_dir = state,
 	                        .run = "0123456789ab", .path = NULL, .link_fd = ends[0]};
+}
+
+static struct deliver destination(void)
+{
+	struct deliver d = unopened();
+	struct error err;
+
+	EQUAL(d.ops->open(&d, &err), 0, "open");
+	SAME(d.path, "", "no path");
+	return d;
 }
 
 static void done(struct deliver *d)
@@ -43,35 +53,51 @@ static void done(struct deliver *d)
 		close(ends[1]);
 }
 
-static void spool_one(struct deliver *d, struct spool *spool, struct wire_span uid)
+static void spool_num(struct deliver *d, struct spool *spool, uint32_t num, struct wire_span uid)
 {
 	static const char text[] = "Return-Path: <a@b.example>\n\nFrom here\n\0\377";
 	struct error err = {0};
 
-	*spool = (struct spool){.num = 7, .fd = -1, .uid = uid};
+	*spool = (struct spool){.num = num, .fd = -1, .uid = uid};
 	OK(deliver_begin(d, spool, &err) == 0 &&
 	       spool_write(&d->pen, text, sizeof text - 1, &err) == 0 && deliver_end(d, &err) == 0,
 	   "spooled");
 }
 
-/* Says in advance what the supervisor will answer: the link keeps it. */
-static void will_answer(enum error_kind kind, bool one_message, const char *text)
+static void spool_one(struct deliver *d, struct spool *spool, struct wire_span uid)
 {
-	struct event event = {.kind = EVENT_MDA_DONE, .error = kind, .one_message = one_message};
+	spool_num(d, spool, 7, uid);
+}
+
+/* Says in advance what the supervisor will answer: the link keeps it. */
+static void answer_num(uint32_t num, enum error_kind kind, bool one_message, const char *text)
+{
+	struct event event = {.kind = EVENT_MDA_DONE, .error = kind, .one_message = one_message,
+	                      .num = num};
 	struct error err;
 
 	text_copy(event.text, sizeof event.text, text);
 	link_send(ends[1], &event, -1, &err);
 }
 
-static int publish(struct deliver *d, struct spool *spool, struct error *err)
+static void will_answer(enum error_kind kind, bool one_message, const char *text)
 {
-	int rc = d->ops->prepare(d, spool, 1, err);
+	answer_num(7, kind, one_message, text);
+}
+
+static int publish_group(struct deliver *d, struct spool *spools, size_t n, struct error *err)
+{
+	int rc = d->ops->prepare(d, spools, n, err);
 
 	if (rc == 0)
-		rc = d->ops->publish(d, spool, 1, err);
-	d->ops->release(d, spool, 1);
+		rc = d->ops->publish(d, spools, n, err);
+	d->ops->release(d, spools, n);
 	return rc;
+}
+
+static int publish(struct deliver *d, struct spool *spool, struct error *err)
+{
+	return publish_group(d, spool, 1, err);
 }
 
 static void test_request(void)
@@ -84,8 +110,6 @@ static void test_request(void)
 	char got[100];
 	int fd = -1;
 
-	EQUAL(d.ops->open(&d, &err), 0, "open");
-	SAME(d.path, "", "no path");
 	spool_one(&d, &spool, (struct wire_span){"u\n\033 1", 5});
 	lseek(spool.fd, 5, SEEK_SET);
 	will_answer(ERR_NONE, false, "");
@@ -130,6 +154,37 @@ static void test_answers(void)
 		SAME(err.text, rows[i].text, "the words");
 		done(&d);
 	}
+}
+
+/* Each of a group gets its own answer, in whatever order they come, and what concerns all is what
+ * the group failed of. */
+static void test_group(void)
+{
+	struct deliver d = destination();
+	struct spool spools[4];
+	struct event event;
+	struct error err = {0};
+
+	for (uint32_t i = 0; i < 4; i++)
+		spool_num(&d, &spools[i], 10 + i, (struct wire_span){"u", 1});
+	answer_num(12, ERR_IO, true, "no room");
+	answer_num(13, ERR_NONE, false, "");
+	answer_num(10, ERR_IO, false, "cannot run procmail");
+	answer_num(11, ERR_TEMP, true, "later");
+	EQUAL(publish_group(&d, spools, 4, &err), -1, "not all went well");
+	SAME(err.text, "cannot run procmail", "what concerns all");
+	EQUAL(err.one_message, false, "not one message alone");
+	for (uint32_t i = 0; i < 4; i++) {
+		static const char *const words[] = {"cannot run procmail", "later", "no room"};
+
+		EQUAL(link_take(ends[1], &event, NULL, &err), 1, "a request for each");
+		EQUAL(event.num, 10 + i, "in their order");
+		EQUAL(spools[i].fate, i == 3 ? SPOOL_SAFE : SPOOL_VOID, "its fate");
+		EQUAL(spools[i].fd, -1, "its file is let go");
+		if (i < 3)
+			SAME(spools[i].why->text, words[i], "and why");
+	}
+	done(&d);
 }
 
 /* Other events are no answer, and a UID may be as long as the wire allows. */
@@ -186,7 +241,7 @@ static void test_words(void)
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct deliver d = destination();
+		struct deliver d = unopened();
 		struct error err = {0};
 
 		account.target.mda = (char *)rows[i].mda;
@@ -233,6 +288,7 @@ int main(void)
 	account.target.mda = (char *)"cat";
 	test_request();
 	test_answers();
+	test_group();
 	test_odd();
 	test_drop();
 	test_words();

@@ -29,6 +29,7 @@ static struct {
 	int fds[FLEET];           /* open descriptors */
 	int secrets;              /* passwords of others that were to be seen */
 	struct event answer;      /* to the last EVENT_MDA */
+	struct event answers[3];  /* to those of "mdas", as they came */
 } *seen;
 
 static struct account fleet[FLEET];
@@ -94,6 +95,26 @@ static void run_mda(int link)
 		seen->answer = (struct event){.kind = EVENT_KINDS};
 }
 
+/* Three at once; each MDA is told by its UID which it is. */
+static void run_mdas(int link)
+{
+	char path[64];
+	struct error err;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/letter", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (unsigned i = 1; i <= 3; i++) {
+		struct event event = {.kind = EVENT_MDA, .num = i};
+
+		snprintf(event.text, sizeof(event.text), "joe\n%u", i);
+		(void)link_send(link, &event, fd, &err);
+	}
+	close(fd);
+	for (int i = 0; i < 3 && link_take(link, &seen->answers[i], NULL, &err) == 1; i++)
+		;
+}
+
 static void act(const struct account *account, int link)
 {
 	const char *name = account->name;
@@ -112,6 +133,8 @@ static void act(const struct account *account, int link)
 		say(link, (struct event){.kind = EVENT_MDA});
 	else if (strcmp(name, "mda") == 0)
 		run_mda(link);
+	else if (strcmp(name, "mdas") == 0)
+		run_mdas(link);
 	else if (strcmp(name, "polite") == 0)
 		wait_for_stop();
 	for (int i = 0; strcmp(name, "nap") == 0 && i < 300; i++) {
@@ -170,6 +193,7 @@ static struct account *add(const char *name, const char *host)
 	account->server.host = xstrdup(host);
 	account->login.password = xstrdup("secret");
 	account->login.user = xstrdup("joe");
+	account->target.mda_jobs = 1;
 	account->target.mda_timeout = 20;
 	return account;
 }
@@ -544,6 +568,42 @@ static void test_mda_stop(void)
 	clear_fleet();
 }
 
+/* The first is over last, the second fails. */
+static void test_mda_jobs(void)
+{
+	static const char line[] = "case $UIDL in 1) sleep 1 ;; 2) exit 7 ;; 3) sleep 0.4 ;; esac";
+	static const unsigned order[] = {2, 3, 1};
+	struct account *account = add_patient("mdas", "a");
+
+	account->target.mda_shell = xstrdup(line);
+	account->target.mda_jobs = 3;
+	sail(1, false);
+	for (size_t i = 0; i < 3; i++) {
+		EQUAL(seen->answers[i].kind, EVENT_MDA_DONE, "an answer");
+		EQUAL(seen->answers[i].num, order[i], "as they end, about their message");
+		EQUAL(seen->answers[i].error, order[i] == 2 ? ERR_IO : ERR_NONE, "each its own verdict");
+	}
+	SAME(run.text, "", "nothing is wrong with who asks so");
+	clear_fleet();
+
+	account = add_patient("mdas", "a");
+	account->target.mda_shell = xstrdup(line);
+	account->target.mda_jobs = 2;
+	sail(1, false);
+	OK(strstr(run.text, "asked for what it may not have"), "no more than it may");
+	clear_fleet();
+
+	add_patient("stop", "b");
+	account = add_patient("mdas", "a");
+	account->target.mda_shell = xstrdup("sleep 20");
+	account->target.mda_jobs = 3;
+	sail(2, false);
+	for (size_t i = 0; i < 3; i++)
+		EQUAL(seen->answers[i].error, ERR_STOP, "all are killed when time is up");
+	OK(run.ms >= STOP_MS && run.ms < STOP_MS + 2000, "at the same time");
+	clear_fleet();
+}
+
 int main(void)
 {
 	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -558,6 +618,7 @@ int main(void)
 	test_accidents();
 	test_talk();
 	test_stop();
+	test_mda_jobs();
 	test_mda_ends();
 	test_mda_words();
 	test_mda_shell_words();
