@@ -94,7 +94,7 @@ const struct option options[] = {
 	{"stdout", OPTION_BOOL, AT(target.to_stdout), .choice = CHOICE_TARGET, .arg = "YES|NO",
 	 .help = "deliver to standard output, as an mbox; implies keep"},
 	{"mda_jobs", OPTION_COUNT, AT(target.mda_jobs), .min = 1, .max = MDA_JOBS, .fallback = "1",
-	 .arg = "N", .help = "how many messages may be with MDAs at a time, 1 to 16"},
+	 .arg = "N", .help = "how many MDAs may run at a time, 1 to 16"},
 	{"mda_timeout", OPTION_DURATION, AT(target.mda_timeout), .min = 1, .max = CENTURY,
 	 .fallback = "5m", .arg = "TIME", .help = "how long an MDA may take for a message"},
 	{"mda_drop_status", OPTION_COUNT, AT(target.mda_drop), .max = 255, .fallback = "0", .arg = "N",
