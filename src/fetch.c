@@ -248,8 +248,8 @@ static int failed_here(struct errand *e, uint32_t num, unsigned *in_row, const c
 	if (++*in_row < MOST_IN_ROW)
 		return 0;
 	e->f->tally->stuck = e->f->tally->unsafe = true;
-	return error_set(err, why->kind, "%d %s failed one after another, and no more were tried; the "
-	                 "mail is on the server; the last: %s", MOST_IN_ROW, what, why->text);
+	return error_set(err, why->kind, "%u %s failed one after another, and no more were tried; the "
+	                 "mail is on the server; the last: %s", *in_row, what, why->text);
 }
 
 static int delivery_failed(struct errand *e, uint32_t num, const struct error *why,
