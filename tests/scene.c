@@ -212,7 +212,7 @@ static void check_end(void)
 {
 	char gone[MAX_MESSAGES];
 	struct witness w;
-	size_t more = 0, jobs = scene->jobs > 0 ? scene->jobs : 1;
+	unsigned more = 0;
 
 	look(&w);
 	stage_gone(gone);
@@ -222,8 +222,8 @@ static void check_end(void)
 			blame(LOST, "message %u is not here", i + 1);
 		more += w.copies[i] > 1 ? w.copies[i] - 1 : 0;
 	}
-	if (more > (scene->place == MDA ? playing->n * jobs : 0))
-		blame(DOUBLED, "%zu copies too many", more);
+	if (more > playing->n * scene->jobs)
+		blame(DOUBLED, "%u copies too many", more);
 	if (w.blanks > 0 && !(playing->variant % 2 == 1))
 		blame(PARTIAL, "%u empty lines in the mbox", w.blanks);
 	if (count_gone(gone) != (stays() ? 0 : messages))

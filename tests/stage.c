@@ -242,7 +242,7 @@ static void write_config(void)
 		snprintf(place, sizeof place, "mbox = %s", in("mail/mbox"));
 	else
 		snprintf(place, sizeof place, "mda = %s mda %s\nmda_jobs = %u", self, in("mail/out"),
-		         scene->jobs > 0 ? scene->jobs : 1);
+		         scene->jobs);
 	n = asprintf(&text, "[work]\nhost = 127.0.0.1\nport = %u\nuser = joe\npassword = secret\n"
 	             "tls = off\ntimeout = 10\ncomplain_after = 0\nkeep = %s\npipelining = %s\n%s%s\n",
 	             port,

@@ -25,7 +25,7 @@ struct scene {
 	const char *earlier; /* lines for pop3d that make an earlier mailbox, fetched before all
 	                      * points so that the journal has a past; NULL: none */
 	unsigned files;      /* how many may be open, which makes groups small; 0: as ever */
-	unsigned jobs;       /* MDAs at a time; 0: as ever */
+	unsigned jobs;       /* MDAs at a time: so many messages a harm may double; 0: no MDA */
 };
 
 /* The status of a run that took longer than STAGE_LIMIT seconds and was killed. */

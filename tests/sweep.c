@@ -52,17 +52,17 @@ static const struct scene scenes[] = {
 	{"mbox-keep-lockstep", MBOX, true, true, false, MIXED, NULL, 0, 0},
 	{"mbox-delete", MBOX, false, false, false, MIXED, NULL, 0, 0},
 	{"mbox-delete-lockstep", MBOX, false, true, false, MIXED, NULL, 0, 0},
-	{"mda-keep", MDA, true, false, false, MIXED, NULL, 0, 0},
-	{"mda-keep-lockstep", MDA, true, true, false, MIXED, NULL, 0, 0},
-	{"mda-delete", MDA, false, false, false, MIXED, NULL, 0, 0},
-	{"mda-delete-lockstep", MDA, false, true, false, MIXED, NULL, 0, 0},
+	{"mda-keep", MDA, true, false, false, MIXED, NULL, 0, 1},
+	{"mda-keep-lockstep", MDA, true, true, false, MIXED, NULL, 0, 1},
+	{"mda-delete", MDA, false, false, false, MIXED, NULL, 0, 1},
+	{"mda-delete-lockstep", MDA, false, true, false, MIXED, NULL, 0, 1},
 	{"mda-jobs", MDA, false, false, false, MIXED, NULL, 0, 3},
 	{"maildir-two-groups", MAILDIR, false, false, false, two_groups, NULL, 68, 0},
 	{"mbox-two-groups", MBOX, false, false, false, two_groups, NULL, 68, 0},
 	/* These texts are headers alone, so they can be told from parts. */
 	{"maildir-headers", MAILDIR, false, false, true, heads, NULL, 0, 0},
 	{"mbox-headers", MBOX, false, false, true, heads, NULL, 0, 0},
-	{"mda-headers", MDA, false, false, true, heads, NULL, 0, 0},
+	{"mda-headers", MDA, false, false, true, heads, NULL, 0, 1},
 	/* So much has happened already that the journal is rewritten in the run. */
 	{"journal-rewritten", MAILDIR, false, false, false, MIXED, "messages 331 300 old\n", 0, 0},
 };

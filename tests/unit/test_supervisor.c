@@ -79,15 +79,20 @@ static void wait_for_stop(void)
 		(void)ppoll(NULL, 0, NULL, &none);
 }
 
+static int open_letter(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/letter", dir);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static void run_mda(int link)
 {
 	struct event event = {.kind = EVENT_MDA, .bytes = 4711};
 	struct error err = {0};
-	char path[64];
-	int fd;
+	int fd = open_letter();
 
-	snprintf(path, sizeof(path), "%s/letter", dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	text_copy(event.text, sizeof(event.text), ask);
 	(void)link_send(link, &event, fd, &err);
 	close(fd);
@@ -98,12 +103,9 @@ static void run_mda(int link)
 /* Three at once; each MDA is told by its UID which it is. */
 static void run_mdas(int link)
 {
-	char path[64];
 	struct error err;
-	int fd;
+	int fd = open_letter();
 
-	snprintf(path, sizeof(path), "%s/letter", dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	for (unsigned i = 1; i <= 3; i++) {
 		struct event event = {.kind = EVENT_MDA, .num = i};
 
