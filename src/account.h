@@ -78,7 +78,7 @@ struct login {
 	bool allow_cleartext;
 };
 
-#define MDA_JOBS 16
+#define MDA_JOBS 16 /* the most that mda_jobs may be */
 
 struct target {
 	char *maildir; /* exactly one of these five */

@@ -44,7 +44,7 @@ struct deliver_ops {
 	const char *kind;     /* as the option is called, and as the journal says */
 	unsigned group;       /* most messages in a group: 1 to DELIVER_GROUP */
 	bool programs;        /* each is taken by a program of its own, which the supervisor runs: a
-	                       * group is as many as the account may have at a time */
+	                       * group is as many as the account's mda_jobs, and the above is 0 */
 	bool intents;         /* publishing can be settled after a crash: exactly once */
 	enum spool_form form;
 	bool joined;          /* its spools stand in one file (spool.h); prepare does spool_flush */

@@ -121,7 +121,6 @@ static bool mda_close(struct deliver *d)
 
 const struct deliver_ops deliver_mda = {
 	.kind = "mda",
-	.group = MDA_JOBS,
 	.programs = true,
 	.intents = false,
 	.form = SPOOL_PLAIN,
